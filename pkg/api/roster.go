@@ -1,0 +1,70 @@
+package api
+
+import (
+	"fmt"
+	"reflect"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
+)
+
+// roster lists the kinds that have a Go type, each with its REST resource. Adding a
+// kind to the typed client is one line here.
+var roster = []struct {
+	zero     Object
+	resource Resource
+}{
+	{&corev1.Namespace{}, Resource{"", "v1", "namespaces", "Namespace", false}},
+	{&corev1.Node{}, Resource{"", "v1", "nodes", "Node", false}},
+	{&corev1.Pod{}, Resource{"", "v1", "pods", "Pod", true}},
+	{&corev1.Service{}, Resource{"", "v1", "services", "Service", true}},
+	{&corev1.Endpoints{}, Resource{"", "v1", "endpoints", "Endpoints", true}}, //nolint:staticcheck // served for clients that still read it
+	{&corev1.ConfigMap{}, Resource{"", "v1", "configmaps", "ConfigMap", true}},
+	{&corev1.Secret{}, Resource{"", "v1", "secrets", "Secret", true}},
+	{&corev1.Event{}, Resource{"", "v1", "events", "Event", true}},
+	{&corev1.ServiceAccount{}, Resource{"", "v1", "serviceaccounts", "ServiceAccount", true}},
+	{&eventsv1.Event{}, Resource{"events.k8s.io", "v1", "events", "Event", true}},
+	{&discoveryv1.EndpointSlice{}, Resource{"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true}},
+	{&coordinationv1.Lease{}, Resource{"coordination.k8s.io", "v1", "leases", "Lease", true}},
+	{&appsv1.ReplicaSet{}, Resource{"apps", "v1", "replicasets", "ReplicaSet", true}},
+	{&appsv1.Deployment{}, Resource{"apps", "v1", "deployments", "Deployment", true}},
+	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
+}
+
+var resourceByType = func() map[reflect.Type]Resource {
+	m := make(map[reflect.Type]Resource, len(roster))
+	for _, e := range roster {
+		m[reflect.TypeOf(e.zero)] = e.resource
+	}
+	return m
+}()
+
+// ResourceFor returns the REST resource of the Go type T. A type that is not in the
+// roster is a programming error and panics.
+func ResourceFor[T Object]() Resource {
+	t := reflect.TypeFor[T]()
+	r, ok := resourceByType[t]
+	if !ok {
+		panic(fmt.Sprintf("api: %v is not in the roster", t))
+	}
+	return r
+}
+
+// ResourceOf returns the REST resource of obj's Go type; ok is false for types that are
+// not in the roster (unstructured objects among them).
+func ResourceOf(obj Object) (r Resource, ok bool) {
+	r, ok = resourceByType[reflect.TypeOf(obj)]
+	return r, ok
+}
+
+// Resources lists the roster's resources.
+func Resources() []Resource {
+	rs := make([]Resource, len(roster))
+	for i, e := range roster {
+		rs[i] = e.resource
+	}
+	return rs
+}
