@@ -115,7 +115,7 @@ func (q *queue) timer() (<-chan time.Time, func()) {
 	if len(q.delays) == 0 {
 		return nil, func() {}
 	}
-	t := q.cfg.Clock.NewTimer(q.delays[0].at.Sub(q.cfg.Clock.Now()))
+	t := q.cfg.Clock.NewTimer(max(0, q.delays[0].at.Sub(q.cfg.Clock.Now())))
 	return t.C(), func() { t.Stop() }
 }
 
