@@ -1,0 +1,139 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/miniorch/miniorch/apiserver/auth"
+)
+
+const leaseNamespace = "kube-node-lease"
+
+// NodeRestriction keeps a node within what is its own: its Node, its Lease, the pods bound
+// to it and the tokens of their service accounts. A node that lies about its name, or that
+// was broken into, can harm nothing else through the API.
+type NodeRestriction struct {
+	Read Reader
+}
+
+// Name implements Plugin.
+func (NodeRestriction) Name() string { return "NodeRestriction" }
+
+// Validate implements Validator.
+func (p NodeRestriction) Validate(ctx context.Context, r *Request) error {
+	if !r.User.InGroup(auth.GroupNodes) {
+		return nil
+	}
+	node, ok := strings.CutPrefix(r.User.Name, auth.NodePrefix)
+	if !ok || node == "" {
+		return Forbid(r, "could not determine node identity from user %q", r.User.Name)
+	}
+	switch {
+	case r.Is("", "nodes"):
+		return restrictNode(r, node)
+	case r.Is("", "pods"):
+		return restrictPod(r, node)
+	case r.Is("coordination.k8s.io", "leases"):
+		return restrictLease(r, node)
+	case r.Is("", "serviceaccounts") && r.Subresource == "token":
+		return p.restrictToken(ctx, r, node)
+	case r.Is("", "events") || r.Is("events.k8s.io", "events"):
+		return nil
+	}
+	return Forbid(r, "node %q may not %s %s", node, strings.ToLower(string(r.Operation)), r.Resource)
+}
+
+func restrictNode(r *Request, node string) error {
+	if r.Name != node {
+		return Forbid(r, "node %q is not allowed to modify node %q", node, r.Name)
+	}
+	if r.Operation == Delete {
+		return Forbid(r, "node %q is not allowed to delete itself", node)
+	}
+	obj, isNode := r.Object.(*corev1.Node)
+	old, isUpdate := r.Old.(*corev1.Node)
+	if isNode && isUpdate && !sameTaints(obj.Spec.Taints, old.Spec.Taints) {
+		return Forbid(r, "node %q is not allowed to modify taints", node)
+	}
+	return nil
+}
+
+func sameTaints(a, b []corev1.Taint) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Key != b[i].Key || a[i].Value != b[i].Value || a[i].Effect != b[i].Effect {
+			return false
+		}
+	}
+	return true
+}
+
+// restrictPod: a node reports on its pods and removes those that have ended. It creates
+// none: miniorch nodes have no static pods.
+func restrictPod(r *Request, node string) error {
+	switch {
+	case r.Operation == Create && r.Subresource == "":
+		return Forbid(r, "node %q may not create pods", node)
+	case r.Operation == Update && r.Subresource != "status":
+		return Forbid(r, "node %q can only update pod status", node)
+	case r.Operation == Create:
+		return Forbid(r, "node %q may not create pods/%s", node, r.Subresource)
+	}
+	pod, ok := r.Old.(*corev1.Pod)
+	if !ok {
+		return Forbid(r, "node %q may not touch a pod that is not there", node)
+	}
+	if pod.Spec.NodeName != node {
+		return Forbid(r, "node %q can only %s pods with spec.nodeName set to itself", node, strings.ToLower(string(r.Operation)))
+	}
+	return nil
+}
+
+func restrictLease(r *Request, node string) error {
+	if r.Namespace != leaseNamespace {
+		return Forbid(r, "node %q may only access leases in the %q namespace", node, leaseNamespace)
+	}
+	if r.Name != node {
+		return Forbid(r, "node %q may only access the lease named %q", node, node)
+	}
+	return nil
+}
+
+// restrictToken: a node gets tokens for the pods bound to it, each bound to its pod.
+func (p NodeRestriction) restrictToken(ctx context.Context, r *Request, node string) error {
+	request, ok := r.Object.(*authenticationv1.TokenRequest)
+	if !ok {
+		return Forbid(r, "node %q may only request tokens", node)
+	}
+	ref := request.Spec.BoundObjectRef
+	if ref == nil || ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name == "" {
+		return Forbid(r, "node requested token not bound to a pod")
+	}
+	if ref.UID == "" {
+		return Forbid(r, "node requested token with a pod binding without a uid")
+	}
+	obj, err := p.Read.Get(ctx, corev1.SchemeGroupVersion.WithResource("pods"), r.Namespace, ref.Name)
+	if apierrors.IsNotFound(err) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("looking up pod %s/%s: %w", r.Namespace, ref.Name, err)
+	}
+	pod := obj.(*corev1.Pod)
+	switch {
+	case pod.UID != ref.UID:
+		return Forbid(r, "the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", ref.UID)
+	case pod.Spec.NodeName != node:
+		return Forbid(r, "node requested token bound to a pod scheduled on a different node")
+	case pod.Spec.ServiceAccountName != r.Name:
+		return Forbid(r, "node requested token for a service account that the pod %q does not use", ref.Name)
+	}
+	return nil
+}
