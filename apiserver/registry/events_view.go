@@ -1,0 +1,115 @@
+package registry
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/miniorch/miniorch/apiserver/resource"
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+// eventsView is events.k8s.io/v1: the same stored objects under newer names.
+func eventsView(ttl time.Duration) resource.Descriptor {
+	d := describe(kind[*eventsv1.Event]{
+		singular:            "event",
+		shortNames:          []string{"ev"},
+		new:                 func() *eventsv1.Event { return &eventsv1.Event{} },
+		newList:             func() runtime.Object { return &eventsv1.EventList{} },
+		validate:            validateEventsV1,
+		validateUpdate:      validateEventsV1Update,
+		createOnUpdate:      true,
+		unconditionalUpdate: true,
+		ttl:                 func(*eventsv1.Event) time.Duration { return ttl },
+		fieldNames: append(referenceFieldNames("regarding"),
+			"reason", "reportingController", "type"),
+		fields: func(e *eventsv1.Event) fields.Set {
+			set := referenceFields("regarding", e.Regarding)
+			set["reason"] = e.Reason
+			set["type"] = e.Type
+			set["reportingController"] = e.ReportingController
+			return set
+		},
+		columns: eventColumns(storedEvent),
+	})
+	d.View = &resource.View{
+		Of:   api.ResourceFor[*corev1.Event](),
+		To:   toStoredEvent,
+		From: fromStoredEvent,
+	}
+	return d
+}
+
+func toStoredEvent(obj api.Object) (api.Object, error) {
+	e, ok := obj.(*eventsv1.Event)
+	if !ok {
+		return nil, fmt.Errorf("converting %T: it is no events.k8s.io/v1 Event", obj)
+	}
+	return storedEvent(e), nil
+}
+
+func fromStoredEvent(obj api.Object) (api.Object, error) {
+	e, ok := obj.(*corev1.Event)
+	if !ok {
+		return nil, fmt.Errorf("converting %T: it is no v1 Event", obj)
+	}
+	return viewedEvent(e), nil
+}
+
+// storedEvent turns the view into the stored type. The two share what they point at.
+func storedEvent(e *eventsv1.Event) *corev1.Event {
+	out := &corev1.Event{
+		ObjectMeta:          e.ObjectMeta,
+		InvolvedObject:      e.Regarding,
+		Reason:              e.Reason,
+		Message:             e.Note,
+		Source:              e.DeprecatedSource,
+		FirstTimestamp:      e.DeprecatedFirstTimestamp,
+		LastTimestamp:       e.DeprecatedLastTimestamp,
+		Count:               e.DeprecatedCount,
+		Type:                e.Type,
+		EventTime:           e.EventTime,
+		Action:              e.Action,
+		Related:             e.Related,
+		ReportingController: e.ReportingController,
+		ReportingInstance:   e.ReportingInstance,
+	}
+	out.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Event"))
+	if e.Series != nil {
+		out.Series = &corev1.EventSeries{Count: e.Series.Count, LastObservedTime: e.Series.LastObservedTime}
+	}
+	return out
+}
+
+// viewedEvent is the inverse of storedEvent.
+func viewedEvent(e *corev1.Event) *eventsv1.Event {
+	out := &eventsv1.Event{
+		ObjectMeta:               e.ObjectMeta,
+		Regarding:                e.InvolvedObject,
+		Reason:                   e.Reason,
+		Note:                     e.Message,
+		DeprecatedSource:         e.Source,
+		DeprecatedFirstTimestamp: e.FirstTimestamp,
+		DeprecatedLastTimestamp:  e.LastTimestamp,
+		DeprecatedCount:          e.Count,
+		Type:                     e.Type,
+		EventTime:                e.EventTime,
+		Action:                   e.Action,
+		Related:                  e.Related,
+		ReportingController:      e.ReportingController,
+		ReportingInstance:        e.ReportingInstance,
+	}
+	out.SetGroupVersionKind(eventsv1.SchemeGroupVersion.WithKind("Event"))
+	if e.Series != nil {
+		out.Series = &eventsv1.EventSeries{Count: e.Series.Count, LastObservedTime: e.Series.LastObservedTime}
+	}
+	return out
+}
+
+func validateEventsV1(e *eventsv1.Event) field.ErrorList            { return nil }
+func validateEventsV1Update(e, old *eventsv1.Event) field.ErrorList { return nil }

@@ -1,0 +1,101 @@
+package registry
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+)
+
+// defaultTerminationGracePeriod is how many seconds a pod gets to end by itself.
+const defaultTerminationGracePeriod = corev1.DefaultTerminationGracePeriodSeconds
+
+// setDefault points an unset field at its default.
+func setDefault[T any](p **T, value T) {
+	if *p == nil {
+		*p = ptr.To(value)
+	}
+}
+
+// defaultPod fills a pod's own fields. Requests follow from limits here and not in
+// defaultPodSpec, because a template stays as its author wrote it.
+func defaultPod(p *corev1.Pod) {
+	defaultPodSpec(&p.Spec)
+	for _, containers := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range containers {
+			defaultRequests(&containers[i].Resources)
+		}
+	}
+	setDefault(&p.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks)
+}
+
+// defaultRequests asks for as much as the limit of each resource that was not asked for.
+func defaultRequests(r *corev1.ResourceRequirements) {
+	for name, limit := range r.Limits {
+		if _, ok := r.Requests[name]; ok {
+			continue
+		}
+		if r.Requests == nil {
+			r.Requests = corev1.ResourceList{}
+		}
+		r.Requests[name] = limit.DeepCopy()
+	}
+}
+
+// defaultPodSpec fills what pods and pod templates have in common.
+func defaultPodSpec(s *corev1.PodSpec) {
+	if s.DNSPolicy == "" {
+		s.DNSPolicy = corev1.DNSClusterFirst
+	}
+	if s.RestartPolicy == "" {
+		s.RestartPolicy = corev1.RestartPolicyAlways
+	}
+	if s.SchedulerName == "" {
+		s.SchedulerName = corev1.DefaultSchedulerName
+	}
+	setDefault(&s.SecurityContext, corev1.PodSecurityContext{})
+	setDefault(&s.TerminationGracePeriodSeconds, defaultTerminationGracePeriod)
+	defaultServiceAccount(s)
+	if s.HostNetwork {
+		defaultHostPorts(s.InitContainers)
+		defaultHostPorts(s.Containers)
+	}
+	for i := range s.Volumes {
+		defaultVolume(&s.Volumes[i])
+	}
+	for i := range s.InitContainers {
+		defaultContainer(&s.InitContainers[i])
+	}
+	for i := range s.Containers {
+		defaultContainer(&s.Containers[i])
+	}
+	for i := range s.EphemeralContainers {
+		c := corev1.Container(s.EphemeralContainers[i].EphemeralContainerCommon)
+		defaultContainer(&c)
+		s.EphemeralContainers[i].EphemeralContainerCommon = corev1.EphemeralContainerCommon(c)
+	}
+	for i := range s.TopologySpreadConstraints {
+		setDefault(&s.TopologySpreadConstraints[i].NodeAffinityPolicy, corev1.NodeInclusionPolicyHonor)
+		setDefault(&s.TopologySpreadConstraints[i].NodeTaintsPolicy, corev1.NodeInclusionPolicyIgnore)
+	}
+}
+
+// defaultServiceAccount keeps the field and its old name the same.
+func defaultServiceAccount(s *corev1.PodSpec) {
+	if s.ServiceAccountName == "" {
+		s.ServiceAccountName = s.DeprecatedServiceAccount
+	}
+	s.DeprecatedServiceAccount = s.ServiceAccountName
+}
+
+// defaultHostPorts says what is so anyway: on the host's network, a container's port is the host's.
+func defaultHostPorts(containers []corev1.Container) {
+	for i := range containers {
+		for j := range containers[i].Ports {
+			if p := &containers[i].Ports[j]; p.HostPort == 0 {
+				p.HostPort = p.ContainerPort
+			}
+		}
+	}
+}
+
+func defaultVolume(v *corev1.Volume)       {}
+func defaultContainer(c *corev1.Container) {}
