@@ -3,6 +3,7 @@ package client
 import (
 	"container/list"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -138,8 +139,9 @@ func (c *correlator) fresh(h happening) *corev1.Event {
 
 func (c *correlator) name(about corev1.ObjectReference, at time.Time) string {
 	c.named++
-	const room = 253 - 1 - 16 - 6 // of a name
-	return fmt.Sprintf("%.*s.%016x", room, about.Name, uint64(at.UnixNano())+uint64(c.named)<<48)
+	const room = 253 - 1 - 16 // a name's length without what is added
+	base := strings.TrimRight(about.Name[:min(room, len(about.Name))], ".-")
+	return fmt.Sprintf("%s.%016x", base, uint64(at.UnixNano())+uint64(c.named)<<48)
 }
 
 // rename gives an event another name, because its own was taken.
