@@ -1,0 +1,85 @@
+// Package control holds what every controller is given (clock, logger, decision log,
+// event recorder) and the one way in which a plan is applied: timed and put on record.
+// It knows nothing about any kind.
+package control
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+
+	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/pkg/api"
+	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/decision"
+	"github.com/miniorch/miniorch/pkg/reconcile"
+)
+
+// Config is what controllers share. Zero fields have defaults.
+type Config struct {
+	Clock     clock.WithTicker
+	Rand      func() float64
+	Logger    *slog.Logger
+	Decisions *decision.Log
+	Recorder  *client.Recorder // nil: no events
+}
+
+// WithDefaults fills the zero fields and attaches the controller's name to the logger.
+func (c Config) WithDefaults(name string) Config {
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Logger = c.Logger.With("controller", name)
+	return c
+}
+
+// Loop returns the configuration of a reconcile loop with so many workers.
+func (c Config) Loop(workers int) reconcile.Config {
+	return reconcile.Config{Clock: c.Clock, Rand: c.Rand, Logger: c.Logger, Decisions: c.Decisions, Workers: workers}
+}
+
+// Eventf records an event of the given type ("Normal", "Warning") about obj.
+func (c Config) Eventf(obj api.Object, eventType, reason, format string, args ...any) {
+	c.Recorder.Event(obj, eventType, reason, format, args...)
+}
+
+// Apply runs a plan's effects and adds the decision record: component, the object and
+// version decided about, what else was read, the plan and how it ended.
+func (c Config) Apply(component string, obj api.Object, from []decision.Ref, plan fmt.Stringer, effects func() error) error {
+	start := c.Clock.Now()
+	err := effects()
+	record := decision.Record{
+		Time: start, Component: "controller/" + component, Object: Ref(obj), From: from,
+		Plan: plan.String(), Took: c.Clock.Since(start),
+	}
+	if err != nil {
+		record.Error = err.Error()
+	}
+	c.Decisions.Add(record)
+	return err
+}
+
+// Ref names obj at its version.
+func Ref(obj api.Object) decision.Ref {
+	ref := decision.Ref{Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion()}
+	if r, ok := api.ResourceOf(obj); ok {
+		ref.Resource = r.String()
+	}
+	return ref
+}
+
+// Refs names every object at its version.
+func Refs[T api.Object](objs []T) []decision.Ref {
+	refs := make([]decision.Ref, len(objs))
+	for i, o := range objs {
+		refs[i] = Ref(o)
+	}
+	return refs
+}

@@ -1,0 +1,103 @@
+// Package controllers is the roster of the control loops that make the cluster be what
+// its objects say. Each controller is a package of its own below this one; none imports
+// another, and none imports another component: they meet at the API.
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/controllers/control"
+	"github.com/miniorch/miniorch/controllers/replicaset"
+	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/decision"
+)
+
+// NodeMonitor tunes how dead nodes are noticed.
+type NodeMonitor struct {
+	// GracePeriod is how long a node may miss its heartbeats. Default 40s.
+	GracePeriod time.Duration
+	// StartupGracePeriod is how long a node may take to its first heartbeat. Default 60s.
+	StartupGracePeriod time.Duration
+}
+
+// Config tunes the controllers. Zero fields have defaults.
+type Config struct {
+	Clock     clock.WithTicker
+	Rand      func() float64
+	Logger    *slog.Logger
+	Decisions *decision.Log
+
+	// ClusterCIDR is what nodes get their pod addresses from, NodeCIDRMaskSize the size of one
+	// node's part (default 24, or 64 for IPv6). Invalid (zero): nodes are given none.
+	ClusterCIDR      netip.Prefix
+	NodeCIDRMaskSize int
+	// RootCA is the PEM bundle that is published in every namespace. Empty: none is.
+	RootCA []byte
+
+	NodeMonitor NodeMonitor
+	// TerminatedPods is how many finished pods are kept. Default 12500.
+	TerminatedPods int
+
+	// Disable names controllers that are not run.
+	Disable []string
+}
+
+// runner is one controller.
+type runner interface {
+	Run(ctx context.Context) error
+}
+
+type entry struct {
+	name   string
+	runner runner
+}
+
+// Manager runs all controllers.
+type Manager struct {
+	informers *client.Informers
+	recorder  *client.Recorder
+	roster    []entry
+}
+
+// New wires the controllers to a transport and the informers that read through it. The
+// caller runs the informers; Manager.Run waits for them.
+func New(transport client.Transport, informers *client.Informers, cfg Config) *Manager {
+	recorder := client.NewRecorder(transport, "controllermanager", client.RecorderConfig{
+		Config: client.Config{Clock: cfg.Clock, Logger: cfg.Logger, Rand: cfg.Rand},
+	})
+	m := &Manager{informers: informers, recorder: recorder}
+	shared := control.Config{Clock: cfg.Clock, Rand: cfg.Rand, Logger: cfg.Logger, Decisions: cfg.Decisions, Recorder: recorder}
+	m.roster = []entry{
+		{"replicaset", replicaset.New(transport, informers, shared)},
+	}
+	return m
+}
+
+// Run waits until the informers hold a complete view, and runs every controller until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return m.recorder.Run(ctx) })
+	group.Go(func() error {
+		if err := m.informers.WaitForSync(ctx); err != nil {
+			return err
+		}
+		for _, e := range m.roster {
+			group.Go(func() error {
+				if err := e.runner.Run(ctx); err != nil && !errors.Is(err, ctx.Err()) {
+					return fmt.Errorf("controller %s: %w", e.name, err)
+				}
+				return ctx.Err()
+			})
+		}
+		return nil
+	})
+	return group.Wait()
+}
