@@ -1,0 +1,115 @@
+package registry
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+func defaultContainer(c *corev1.Container) {
+	if c.ImagePullPolicy == "" {
+		c.ImagePullPolicy = defaultPullPolicy(c.Image)
+	}
+	if c.TerminationMessagePath == "" {
+		c.TerminationMessagePath = corev1.TerminationMessagePathDefault
+	}
+	if c.TerminationMessagePolicy == "" {
+		c.TerminationMessagePolicy = corev1.TerminationMessageReadFile
+	}
+	for i := range c.Ports {
+		if c.Ports[i].Protocol == "" {
+			c.Ports[i].Protocol = corev1.ProtocolTCP
+		}
+	}
+	for i := range c.Env {
+		defaultEnv(&c.Env[i])
+	}
+	roundQuantities(c.Resources.Limits)
+	roundQuantities(c.Resources.Requests)
+	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		defaultProbe(p)
+	}
+	if c.Lifecycle != nil {
+		defaultHandler(c.Lifecycle.PostStart)
+		defaultHandler(c.Lifecycle.PreStop)
+	}
+}
+
+// defaultPullPolicy pulls what may have changed under its name: the tag "latest",
+// which is also meant when there is neither tag nor digest.
+func defaultPullPolicy(image string) corev1.PullPolicy {
+	name, _, hasDigest := strings.Cut(image, "@")
+	tag := ""
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		tag = name[i+1:]
+	}
+	if tag == "latest" || (tag == "" && !hasDigest) {
+		return corev1.PullAlways
+	}
+	return corev1.PullIfNotPresent
+}
+
+func defaultEnv(e *corev1.EnvVar) {
+	if e.ValueFrom == nil {
+		return
+	}
+	defaultFieldRef(e.ValueFrom.FieldRef)
+	if e.ValueFrom.FileKeyRef != nil {
+		setDefault(&e.ValueFrom.FileKeyRef.Optional, false)
+	}
+}
+
+func defaultFieldRef(r *corev1.ObjectFieldSelector) {
+	if r != nil && r.APIVersion == "" {
+		r.APIVersion = "v1"
+	}
+}
+
+// roundQuantities rounds up to thousandths, the finest that anything here counts.
+func roundQuantities(l corev1.ResourceList) {
+	for name, q := range l {
+		q.RoundUp(resource.Milli)
+		l[name] = q
+	}
+}
+
+func defaultProbe(p *corev1.Probe) {
+	if p == nil {
+		return
+	}
+	if p.TimeoutSeconds == 0 {
+		p.TimeoutSeconds = 1
+	}
+	if p.PeriodSeconds == 0 {
+		p.PeriodSeconds = 10
+	}
+	if p.SuccessThreshold == 0 {
+		p.SuccessThreshold = 1
+	}
+	if p.FailureThreshold == 0 {
+		p.FailureThreshold = 3
+	}
+	defaultHTTPGet(p.HTTPGet)
+	if p.GRPC != nil {
+		setDefault(&p.GRPC.Service, "")
+	}
+}
+
+func defaultHandler(h *corev1.LifecycleHandler) {
+	if h != nil {
+		defaultHTTPGet(h.HTTPGet)
+	}
+}
+
+func defaultHTTPGet(a *corev1.HTTPGetAction) {
+	if a == nil {
+		return
+	}
+	if a.Path == "" {
+		a.Path = "/"
+	}
+	if a.Scheme == "" {
+		a.Scheme = corev1.URISchemeHTTP
+	}
+}
