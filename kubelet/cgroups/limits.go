@@ -1,0 +1,148 @@
+package cgroups
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// MinShares is the smallest weight the kernel accepts, for who asks for no CPU.
+const MinShares = 2
+
+// Limits bounds a cgroup. Zero means no bound.
+type Limits struct {
+	CPUShares uint64
+	CPUQuota  int64 // microseconds per DefaultPeriod
+	Memory    int64
+	PIDs      int64
+}
+
+// Shares is the CPU weight of a request: 1024 for a whole CPU.
+func Shares(request resource.Quantity) uint64 {
+	const perCPU, most = 1024, 262144
+	return uint64(min(max(request.MilliValue()*perCPU/1000, MinShares), most))
+}
+
+// Quota is the time per DefaultPeriod that a CPU limit allows; 0 for no limit. The kernel
+// refuses less than a millisecond.
+func Quota(limit resource.Quantity) int64 {
+	if limit.IsZero() {
+		return 0
+	}
+	const least = 1000
+	return max(limit.MilliValue()*DefaultPeriod/1000, least)
+}
+
+// Weight is the v2 weight (1 to 10000) for a v1 number of shares (2 to 262144), the
+// mapping that container runtimes agreed on: log-curved such that 1024 shares, one CPU,
+// come out as the default weight of 100.
+func Weight(shares uint64) uint64 {
+	l := math.Log2(float64(min(max(shares, 2), 262144)))
+	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612.0-7.0/34.0)))
+}
+
+// PodLimits are the limits of a pod as a whole. Requests add up; a limit exists only if
+// every container has one. Init containers run alone, one after the other, so only the
+// largest of them counts.
+func PodLimits(pod *corev1.Pod) Limits {
+	cpuRequest := aggregate(pod, corev1.ResourceCPU, requests)
+	limits := Limits{CPUShares: Shares(cpuRequest)}
+	if bounded(pod, corev1.ResourceCPU) {
+		limits.CPUQuota = Quota(aggregate(pod, corev1.ResourceCPU, bounds))
+	}
+	if bounded(pod, corev1.ResourceMemory) {
+		memory := aggregate(pod, corev1.ResourceMemory, bounds)
+		limits.Memory = memory.Value()
+	}
+	return limits
+}
+
+func requests(c *corev1.Container) corev1.ResourceList { return c.Resources.Requests }
+func bounds(c *corev1.Container) corev1.ResourceList   { return c.Resources.Limits }
+
+// aggregate is what a pod needs of a resource at its neediest moment: all app containers
+// and sidecars together, or one init container beside the sidecars before it.
+func aggregate(pod *corev1.Pod, name corev1.ResourceName, of func(*corev1.Container) corev1.ResourceList) resource.Quantity {
+	var running, peak resource.Quantity // sidecars so far; the neediest init moment
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		moment := running.DeepCopy()
+		moment.Add(of(c)[name])
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			running = moment.DeepCopy()
+		}
+		if moment.Cmp(peak) > 0 {
+			peak = moment
+		}
+	}
+	for i := range pod.Spec.Containers {
+		running.Add(of(&pod.Spec.Containers[i])[name])
+	}
+	total := running
+	if peak.Cmp(total) > 0 {
+		total = peak
+	}
+	if overhead, ok := pod.Spec.Overhead[name]; ok {
+		total.Add(overhead)
+	}
+	return total
+}
+
+// bounded reports whether every container of the pod has a limit of the resource.
+func bounded(pod *corev1.Pod, name corev1.ResourceName) bool {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if q, ok := list[i].Resources.Limits[name]; !ok || q.IsZero() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// QOSClass is the pod's class: what its status says, else what its containers' requests
+// and limits make it.
+func QOSClass(pod *corev1.Pod) corev1.PodQOSClass {
+	if pod.Status.QOSClass != "" {
+		return pod.Status.QOSClass
+	}
+	guaranteed, besteffort := true, true
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			r := list[i].Resources
+			for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+				request, limit := r.Requests[name], r.Limits[name]
+				if !request.IsZero() || !limit.IsZero() {
+					besteffort = false
+				}
+				if limit.IsZero() || (!request.IsZero() && request.Cmp(limit) != 0) {
+					guaranteed = false
+				}
+			}
+		}
+	}
+	switch {
+	case besteffort:
+		return corev1.PodQOSBestEffort
+	case guaranteed:
+		return corev1.PodQOSGuaranteed
+	}
+	return corev1.PodQOSBurstable
+}
+
+// SwapAccounting reports whether the kernel can limit swap separately from memory.
+func SwapAccounting() bool {
+	h, err := Detect()
+	if err != nil {
+		return false
+	}
+	if h.Version == V2 {
+		return true // runc leaves memory.swap.max alone where it is missing and not needed
+	}
+	dir, _ := h.dir("memory", "/")
+	_, err = os.Stat(filepath.Join(dir, "memory.memsw.limit_in_bytes"))
+	return err == nil
+}
