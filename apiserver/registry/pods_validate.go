@@ -10,6 +10,3 @@ func validatePodUpdate(p, old *corev1.Pod) field.ErrorList                 { ret
 func validatePodStatusUpdate(p, old *corev1.Pod) field.ErrorList           { return nil }
 func validateEphemeralContainersUpdate(p, old *corev1.Pod) field.ErrorList { return nil }
 func warnPodSpec(s *corev1.PodSpec, path *field.Path) []string             { return nil }
-func podColumns() []column[*corev1.Pod] {
-	return []column[*corev1.Pod]{nameColumn[*corev1.Pod](), ageColumn[*corev1.Pod]()}
-}
