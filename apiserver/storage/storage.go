@@ -6,10 +6,23 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // ErrCompacted is returned by List and Watch when the revision asked for is gone.
 var ErrCompacted = errors.New("storage: revision has been compacted")
+
+// CompactedError is an ErrCompacted that tells the oldest revision that can be listed; a
+// watch can start with the events of that revision.
+type CompactedError struct{ Oldest int64 }
+
+// Error says what is left.
+func (e *CompactedError) Error() string {
+	return fmt.Sprintf("%v: the oldest is %d", ErrCompacted, e.Oldest)
+}
+
+// Is makes errors.Is(err, ErrCompacted) true.
+func (e *CompactedError) Is(target error) bool { return target == ErrCompacted }
 
 // KV is one key at one revision. Value is immutable: it may be shared.
 type KV struct {

@@ -5,11 +5,13 @@
 package watchcache
 
 import (
-	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/btree"
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/apiserver/storage"
@@ -39,7 +41,8 @@ type Index struct {
 type Config struct {
 	// Prefix is where the resource's keys are; it ends in "/".
 	Prefix string
-	// Decode makes the object of a stored value and sets its resourceVersion from rev.
+	// Decode makes the object of a stored value and sets its resourceVersion from rev. It
+	// is called by several goroutines.
 	Decode func(key string, value []byte, rev int64) (api.Object, error)
 	// Indexes are the values that a watch can be narrowed to.
 	Indexes []Index
@@ -59,26 +62,108 @@ type Config struct {
 	Clock  clock.WithTicker
 }
 
-// Cache is one resource's objects in memory.
+func (cfg *Config) setDefaults() {
+	if cfg.History <= 0 {
+		cfg.History = 8192
+	}
+	if cfg.Snapshots <= 0 {
+		cfg.Snapshots = 32
+	}
+	if cfg.SnapshotAge <= 0 {
+		cfg.SnapshotAge = 5 * time.Minute
+	}
+	if cfg.ProgressInterval <= 0 {
+		cfg.ProgressInterval = 10 * time.Second
+	}
+	if cfg.Budget == nil {
+		cfg.Budget = NewBudget(64 << 20)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+}
+
+type tree = btree.BTreeG[*Item]
+
+// Cache is one resource's objects in memory. One goroutine, Run's, changes it.
 type Cache struct {
 	store storage.Store
 	cfg   Config
+
+	ready    chan struct{} // closed when filled for the first time
+	revision atomic.Int64  // everything up to it has been seen; stored last, under mu
+
+	mu       sync.RWMutex
+	items    *tree                 // guarded by mu
+	snapshot *tree                 // guarded by mu; a clone of items, nil once items has changed
+	changed  int64                 // guarded by mu; revision of the last change to items
+	kept     []keptSnapshot        // guarded by mu; oldest first
+	history  []*change             // guarded by mu; in order of revision
+	floor    int64                 // guarded by mu; all events after it are in history
+	filled   int64                 // guarded by mu; floor when history began
+	evicted  uint64                // guarded by mu
+	recall   *recall               // guarded by mu; the fetch of events before filled, once asked for
+	all      *topic                // guarded by mu; the whole resource
+	topics   map[topicKey]*topic   // guarded by mu
+	starting map[*Watcher]struct{} // guarded by mu; watchers that still read their initial state
+	advanced chan struct{}         // guarded by mu; closed at the next progress, nil if nobody waits
+	stopped  bool                  // guarded by mu
+
+	recalls  chan *recall // to Run
+	progress progressAsker
 }
 
 // New makes a cache of what is stored below cfg.Prefix. Run fills it.
-func New(store storage.Store, cfg Config) *Cache { panic("stub") }
+func New(store storage.Store, cfg Config) *Cache {
+	cfg.setDefaults()
+	return &Cache{
+		store:    store,
+		cfg:      cfg,
+		ready:    make(chan struct{}),
+		items:    newTree(),
+		all:      &topic{tail: &cell{}},
+		topics:   map[topicKey]*topic{},
+		starting: map[*Watcher]struct{}{},
+		recalls:  make(chan *recall, 1),
+	}
+}
 
-// Run lists and watches the store until ctx ends.
-func (c *Cache) Run(ctx context.Context) error { panic("stub") }
+func newTree() *tree {
+	return btree.NewG(32, func(a, b *Item) bool { return a.Key < b.Key })
+}
 
 // Ready is closed when the cache holds the resource for the first time.
-func (c *Cache) Ready() <-chan struct{} { panic("stub") }
+func (c *Cache) Ready() <-chan struct{} { return c.ready }
 
 // Revision returns the store revision up to which the cache has seen everything.
-func (c *Cache) Revision() int64 { panic("stub") }
-
-// WaitFor returns when the cache has reached the revision.
-func (c *Cache) WaitFor(ctx context.Context, rev int64) error { panic("stub") }
+func (c *Cache) Revision() int64 { return c.revision.Load() }
 
 // Get returns the key's newest item that the cache has.
-func (c *Cache) Get(key string) (*Item, bool) { panic("stub") }
+func (c *Cache) Get(key string) (*Item, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.items.Get(&Item{Key: key})
+}
+
+// Stats describe a cache for metrics.
+type Stats struct {
+	Items, Events, Snapshots, Watchers int
+	Revision                           int64
+}
+
+// Stats counts what the cache holds.
+func (c *Cache) Stats() Stats {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	s := Stats{
+		Items: c.items.Len(), Events: len(c.history), Snapshots: len(c.kept),
+		Watchers: c.all.watchers, Revision: c.revision.Load(),
+	}
+	for _, t := range c.topics {
+		s.Watchers += t.watchers
+	}
+	return s
+}

@@ -1,6 +1,7 @@
 package watchcache
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,27 +27,26 @@ type Item struct {
 	Object   api.Object
 	Revision int64
 
-	budget  *Budget
-	retired atomic.Bool              // the cache has forgotten the item: keep no more encodings
-	encoded atomic.Pointer[encoding] // immutable list, newest first
-	mu      sync.Mutex               // held while encoding, so that it is done once
+	encoding sync.Mutex                  // held while encoding, so that it is done once
+	encoded  atomic.Pointer[[]*encoding] // the slice never changes; replaced under budget.mu
+	budget   *Budget
+	retired  bool // guarded by budget.mu: the cache has forgotten the item, keep nothing more
 }
 
-// encoding is one kept wire form. The list links that the budget needs are its own.
+// encoding is one kept wire form.
 type encoding struct {
 	item   *Item
 	format Format
 	bytes  []byte
-	older  *encoding   // next in Item.encoded
 	used   atomic.Bool // since the budget last looked
 
-	prev, next *encoding // guarded by Budget.mu
+	prev, next *encoding // the budget's list; guarded by Budget.mu
 }
 
 // NewItem makes an item that belongs to no cache, for the result of a write. Its encodings
 // are kept as long as it lives and are charged to nobody.
 func NewItem(key string, obj api.Object, revision int64) *Item {
-	return &Item{Key: key, Object: obj, Revision: revision}
+	return &Item{Key: key, Object: obj, Revision: revision, budget: NewBudget(1 << 62)}
 }
 
 // Encoded returns the object's bytes in the format, calling encode if nobody has needed
@@ -55,8 +55,8 @@ func (it *Item) Encoded(format Format, encode func(api.Object) ([]byte, error)) 
 	if b := it.kept(format); b != nil {
 		return b, nil
 	}
-	it.mu.Lock()
-	defer it.mu.Unlock()
+	it.encoding.Lock()
+	defer it.encoding.Unlock()
 	if b := it.kept(format); b != nil {
 		return b, nil
 	}
@@ -64,14 +64,16 @@ func (it *Item) Encoded(format Format, encode func(api.Object) ([]byte, error)) 
 	if err != nil {
 		return nil, err
 	}
-	if !it.retired.Load() {
-		it.keep(&encoding{item: it, format: format, bytes: b})
-	}
+	it.budget.add(&encoding{item: it, format: format, bytes: b})
 	return b, nil
 }
 
 func (it *Item) kept(format Format) []byte {
-	for e := it.encoded.Load(); e != nil; e = e.older {
+	list := it.encoded.Load()
+	if list == nil {
+		return nil
+	}
+	for _, e := range *list {
 		if e.format == format {
 			// Many readers share this flag: writing it only when it changes keeps the line clean.
 			if !e.used.Load() {
@@ -83,24 +85,25 @@ func (it *Item) kept(format Format) []byte {
 	return nil
 }
 
-// keep publishes e. The caller holds it.mu.
-func (it *Item) keep(e *encoding) {
-	for {
-		e.older = it.encoded.Load()
-		if it.encoded.CompareAndSwap(e.older, e) {
-			break
-		}
-	}
-	if it.budget != nil {
-		it.budget.add(e)
-	}
-}
-
 // retire is called when the cache forgets the item. Those who still hold it can go on
 // encoding it, at their own cost.
-func (it *Item) retire() {
-	it.retired.Store(true)
-	if it.budget != nil {
-		it.budget.drop(it)
+func (it *Item) retire() { it.budget.drop(it) }
+
+// with and without replace the published list. The caller holds budget.mu.
+func (it *Item) with(e *encoding) {
+	list := []*encoding{e}
+	if old := it.encoded.Load(); old != nil {
+		list = append(list, *old...)
 	}
+	it.encoded.Store(&list)
+}
+
+func (it *Item) without(gone *encoding) {
+	list := slices.Clone(*it.encoded.Load())
+	list = slices.DeleteFunc(list, func(e *encoding) bool { return e == gone })
+	if len(list) == 0 {
+		it.encoded.Store(nil)
+		return
+	}
+	it.encoded.Store(&list)
 }
