@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // Admit decides whether the node can run a pod that was bound to it, beside the others that
@@ -27,7 +29,7 @@ func Admit(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection 
 func fits(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection {
 	used := map[corev1.ResourceName]resource.Quantity{}
 	for _, other := range others {
-		for name, q := range Requests(other) {
+		for name, q := range api.PodRequests(other) {
 			sum := used[name]
 			sum.Add(q)
 			used[name] = sum
@@ -36,7 +38,7 @@ func fits(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection {
 	if capacity, ok := node.Status.Allocatable[corev1.ResourcePods]; ok && int64(len(others))+1 > capacity.Value() {
 		return outOf(corev1.ResourcePods, 1, int64(len(others)), capacity.Value())
 	}
-	requests := Requests(pod)
+	requests := api.PodRequests(pod)
 	names := make([]string, 0, len(requests))
 	for name := range requests {
 		names = append(names, string(name))
@@ -69,51 +71,6 @@ func amount(name corev1.ResourceName, q resource.Quantity) int64 {
 	return q.Value()
 }
 
-// Requests returns what a pod asks of its node: app containers and sidecars run together,
-// other init containers run alone beside the sidecars listed before them.
-func Requests(pod *corev1.Pod) corev1.ResourceList {
-	total, sidecars, peak := corev1.ResourceList{}, corev1.ResourceList{}, corev1.ResourceList{}
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		if Sidecar(c) {
-			add(sidecars, c.Resources.Requests)
-			atLeast(peak, sidecars)
-			continue
-		}
-		with := sidecars.DeepCopy()
-		add(with, c.Resources.Requests)
-		atLeast(peak, with)
-	}
-	add(total, sidecars)
-	for i := range pod.Spec.Containers {
-		add(total, pod.Spec.Containers[i].Resources.Requests)
-	}
-	atLeast(total, peak)
-	if pod.Spec.Resources != nil {
-		for name, q := range pod.Spec.Resources.Requests {
-			total[name] = q
-		}
-	}
-	add(total, pod.Spec.Overhead)
-	return total
-}
-
-func add(to, from corev1.ResourceList) {
-	for name, q := range from {
-		sum := to[name].DeepCopy()
-		sum.Add(q)
-		to[name] = sum
-	}
-}
-
-func atLeast(to, from corev1.ResourceList) {
-	for name, q := range from {
-		if have := to[name]; have.Cmp(q) < 0 {
-			to[name] = q.DeepCopy()
-		}
-	}
-}
-
 type port struct {
 	protocol corev1.Protocol
 	ip       string
@@ -142,7 +99,7 @@ func hostPorts(pod *corev1.Pod) []port {
 	var ports []port
 	collect := func(cs []corev1.Container, sidecarsOnly bool) {
 		for i := range cs {
-			if sidecarsOnly && !Sidecar(&cs[i]) {
+			if sidecarsOnly && !api.IsSidecar(&cs[i]) {
 				continue
 			}
 			for _, cp := range cs[i].Ports {

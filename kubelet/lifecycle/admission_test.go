@@ -67,29 +67,3 @@ func TestAdmit(t *testing.T) {
 		})
 	}
 }
-
-func TestRequests(t *testing.T) {
-	always := corev1.ContainerRestartPolicyAlways
-	c := func(cpu string, policy *corev1.ContainerRestartPolicy) corev1.Container {
-		return corev1.Container{RestartPolicy: policy, Resources: corev1.ResourceRequirements{
-			Requests: corev1.ResourceList{"cpu": resource.MustParse(cpu)}}}
-	}
-	for _, tc := range []struct {
-		name       string
-		init, apps []corev1.Container
-		want       string
-	}{
-		{"sum of apps", nil, []corev1.Container{c("1", nil), c("2", nil)}, "3"},
-		{"large init", []corev1.Container{c("5", nil)}, []corev1.Container{c("1", nil)}, "5"},
-		{"sidecars run beside", []corev1.Container{c("1", &always)}, []corev1.Container{c("1", nil)}, "2"},
-		{"init beside an earlier sidecar", []corev1.Container{c("1", &always), c("5", nil)}, []corev1.Container{c("1", nil)}, "6"},
-		{"init before a sidecar", []corev1.Container{c("5", nil), c("1", &always)}, []corev1.Container{c("1", nil)}, "5"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			q := Requests(&corev1.Pod{Spec: corev1.PodSpec{InitContainers: tc.init, Containers: tc.apps}})["cpu"]
-			if q.String() != tc.want {
-				t.Errorf("got %s, want %s", q.String(), tc.want)
-			}
-		})
-	}
-}

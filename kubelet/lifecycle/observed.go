@@ -3,8 +3,6 @@ package lifecycle
 import (
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/miniorch/miniorch/kubelet/container"
 )
 
@@ -96,8 +94,3 @@ const (
 	ReasonCreateContainerError = "CreateContainerError"
 	ReasonRunContainerError    = "RunContainerError"
 )
-
-// Sidecar reports whether an init container goes on running beside the app containers.
-func Sidecar(c *corev1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-}

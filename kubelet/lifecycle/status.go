@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // status returns what the pod's status should be. It builds on the stored one: conditions
@@ -18,7 +20,7 @@ func (v *view) status() corev1.PodStatus {
 		s.StartTime = &now
 	}
 	if s.QOSClass == "" {
-		s.QOSClass = QOS(v.pod)
+		s.QOSClass = api.PodQOS(v.pod)
 	}
 	v.addresses(&s)
 	if v.Rejected != nil {

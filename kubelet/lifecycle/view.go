@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // view is a pod and what was observed of it, sorted by container.
@@ -100,7 +101,7 @@ func restartPolicy(pod *corev1.Pod, c *corev1.Container, kind container.Kind) co
 	return policy
 }
 
-func (u *unit) sidecar() bool { return u.kind == container.KindInit && Sidecar(u.spec) }
+func (u *unit) sidecar() bool { return u.kind == container.KindInit && api.IsSidecar(u.spec) }
 func (u *unit) alive() bool {
 	return u.latest != nil && u.latest.State == container.StateRunning
 }
