@@ -1,0 +1,53 @@
+// Package cli is miniorchctl: every kubectl verb, as kubectl's own code has it, and the
+// verbs of our own beside them.
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/plugin"
+
+	"github.com/miniorch/miniorch/cli/cluster"
+)
+
+const name = "miniorchctl"
+
+// NewCommand returns the root command for the given arguments (os.Args).
+func NewCommand(args []string) *cobra.Command {
+	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+	root := kubectl.NewDefaultKubectlCommandWithArgs(kubectl.KubectlOptions{
+		PluginHandler: kubectl.NewDefaultPluginHandler(plugin.ValidPluginFilenamePrefixes),
+		Arguments:     args,
+		ConfigFlags:   genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag(),
+		IOStreams:     streams,
+	})
+	root.Use = name
+	root.Short = "miniorchctl controls miniorch clusters"
+	root.Long = "miniorchctl controls miniorch clusters: all of kubectl's verbs, and `cluster`, which makes a cluster on this machine."
+	root.AddCommand(own(cluster.NewCommand()))
+	rename(root)
+	return root
+}
+
+// own keeps kubectl's error handling off our commands: they return errors.
+func own(cmd *cobra.Command) *cobra.Command {
+	cmd.SilenceUsage, cmd.SilenceErrors = true, false
+	for _, sub := range cmd.Commands() {
+		own(sub)
+	}
+	return cmd
+}
+
+// rename makes help and examples say what the user types.
+func rename(cmd *cobra.Command) {
+	replace := strings.NewReplacer("kubectl ", name+" ")
+	cmd.Long, cmd.Example = replace.Replace(cmd.Long), replace.Replace(cmd.Example)
+	for _, sub := range cmd.Commands() {
+		rename(sub)
+	}
+}

@@ -1,0 +1,213 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/miniorch/miniorch/pkg/pki"
+)
+
+// patience is how long processes get to end after SIGTERM.
+const patience = 5 * time.Second
+
+// Down removes everything that Up made for the named cluster, in whatever state it is.
+// With keepData the hosts' data directories stay, and a later Up goes on with them.
+func Down(_ context.Context, c Config, keepData bool, progress *Progress) error {
+	c, err := c.withDefaults()
+	if err != nil {
+		return err
+	}
+	unlock, err := exclusive(c.StateRoot)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, ok, err := load(c)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		progress.Say("there is no cluster %q on this machine: nothing to do", c.Name)
+		return removeIfEmpty(c.StateRoot)
+	}
+	plan, err := decide(s.Config, s.Number)
+	if err != nil {
+		return err
+	}
+	cl := &Cluster{Config: s.Config, Plan: plan, state: s}
+	if err := cl.stopAll(progress); err != nil {
+		return err
+	}
+	if err := cl.disconnect(progress); err != nil {
+		return err
+	}
+	if err := cl.removeData(keepData, progress); err != nil {
+		return err
+	}
+	return removeIfEmpty(c.StateRoot)
+}
+
+// stopAll ends every process of every host: masters get the chance to say goodbye,
+// containers need not.
+func (cl *Cluster) stopAll(progress *Progress) error {
+	group := filepath.Dir(cl.Plan.Hosts[0].Cgroup)
+	for _, h := range cl.Plan.Hosts {
+		if h.Role == Master {
+			if _, err := signal(h.Cgroup, unix.SIGTERM, patience); err != nil {
+				return err
+			}
+		}
+	}
+	left, err := signal(group, unix.SIGKILL, 2*patience)
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		return fmt.Errorf("%d processes of cluster %s do not end, see control group %s", left, cl.Plan.Name, group)
+	}
+	progress.Say("all processes ended")
+	return nil
+}
+
+// disconnect removes mounts, namespaces, links, routes, rules and control groups.
+func (cl *Cluster) disconnect(progress *Progress) error {
+	if err := unmountBelow(cl.Plan.Dir); err != nil {
+		return err
+	}
+	for _, h := range cl.Plan.Hosts {
+		if _, err := os.Stat(filepath.Join(netnsDir, h.NetNS)); err != nil {
+			continue
+		}
+		if err := netns.DeleteNamed(h.NetNS); err != nil {
+			return fmt.Errorf("deleting network namespace %s: %w", h.NetNS, err)
+		}
+	}
+	cl.Plan.removeRules()
+	for _, name := range append(cl.linkNames(), cl.Plan.Bridge) { // routes go with the bridge
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			continue
+		}
+		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("deleting link %s: %w", name, err)
+		}
+	}
+	if err := removeCgroups(filepath.Dir(cl.Plan.Hosts[0].Cgroup)); err != nil {
+		return err
+	}
+	removeEmptyCgroups(cl.Config.CgroupRoot)
+	progress.Say("namespaces, links, rules and control groups removed")
+	return nil
+}
+
+func (cl *Cluster) linkNames() []string {
+	var names []string
+	for _, h := range cl.Plan.Hosts {
+		names = append(names, h.Link)
+	}
+	return names
+}
+
+// removeData forgets the cluster: its directory, its context, and what forwarding was before.
+func (cl *Cluster) removeData(keepData bool, progress *Progress) error {
+	if cl.state.Kubeconfig != "" {
+		if err := pki.UnmergeKubeconfig(cl.state.Kubeconfig, cl.Context()); err != nil {
+			return err
+		}
+	}
+	if cl.state.IPForward == "0" && !cl.othersRun() {
+		if _, err := setIPForward("0"); err != nil {
+			return err
+		}
+	}
+	if keepData {
+		progress.Say("data kept in %s", cl.Plan.Dir)
+		return nil
+	}
+	if err := os.RemoveAll(cl.Plan.Dir); err != nil {
+		return fmt.Errorf("removing data: %w", err)
+	}
+	progress.Say("data removed")
+	return nil
+}
+
+// othersRun tells whether another cluster on this machine still needs forwarding.
+func (cl *Cluster) othersRun() bool {
+	entries, err := os.ReadDir(cl.Config.StateRoot)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		if e.Name() == cl.Plan.Name {
+			continue
+		}
+		s, ok, err := load(Config{Name: e.Name(), StateRoot: cl.Config.StateRoot})
+		if err != nil || !ok {
+			continue
+		}
+		if plan, err := decide(s.Config, s.Number); err == nil {
+			if _, err := netlink.LinkByName(plan.Bridge); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func removeIfEmpty(dir string) error {
+	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// removeEmptyCgroups removes the group that all clusters share, unless one is still in it.
+func removeEmptyCgroups(path string) {
+	roots, _ := filepath.Glob("/sys/fs/cgroup/*")
+	for _, root := range append(roots, "/sys/fs/cgroup") {
+		_ = unix.Rmdir(filepath.Join(root, path)) // busy: others use it
+	}
+}
+
+// unmountBelow detaches every mount below dir, deepest last mounted first.
+func unmountBelow(dir string) error {
+	for range 100 { // a mount may hide others
+		points, err := mountsBelow(dir)
+		if err != nil || len(points) == 0 {
+			return err
+		}
+		for i := len(points) - 1; i >= 0; i-- {
+			if err := unix.Unmount(points[i], unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+				return fmt.Errorf("unmounting %s: %w", points[i], err)
+			}
+		}
+	}
+	return fmt.Errorf("mounts below %s keep coming back", dir)
+}
+
+// mountsBelow reads the mount table, in the order of mounting.
+func mountsBelow(dir string) ([]string, error) {
+	content, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var points []string
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Fields(line); len(fields) > 4 {
+			if point := unescape.Replace(fields[4]); strings.HasPrefix(point, dir+"/") {
+				points = append(points, point)
+			}
+		}
+	}
+	return points, nil
+}
