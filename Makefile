@@ -1,0 +1,50 @@
+# Two commands to know: `make up` and `make test`. `make help` lists the rest.
+
+SHELL := /bin/bash
+BIN   := bin
+GO    := go
+NAME  ?= miniorch
+NODES ?= 2
+# Static, stripped: the binaries run in any namespace, and start fast.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w'
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build up demo down test lint bench images clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+deps: ## install the OS packages that are missing (containerd, iptables, busybox, …)
+	@deploy/deps.sh
+
+build: ## build bin/miniorch-master, bin/miniorch-node, bin/miniorchctl
+	@mkdir -p $(BIN)
+	@for program in miniorch-master miniorch-node miniorchctl; do \
+	  echo "building $(BIN)/$$program" && $(BUILD) -o $(BIN)/$$program ./cmd/$$program || exit 1; done
+
+images: ## build the project's own container images into bin/images
+	@mkdir -p $(BIN)
+	@$(BUILD) -o $(BIN)/demo ./deploy/images/demo
+	@$(GO) run ./deploy/images/build -demo $(BIN)/demo -o $(BIN)/images
+
+up: deps build images ## start 1 master + 2 nodes on this machine and run the demo
+	@$(BIN)/miniorchctl cluster up --name $(NAME) --nodes $(NODES) --image-dir $(BIN)/images
+	@deploy/demo.sh $(BIN)/miniorchctl $(NAME)
+
+down: ## remove everything that `make up` created (KEEP_DATA=1 keeps the data)
+	@test -x $(BIN)/miniorchctl || $(MAKE) --no-print-directory build
+	@$(BIN)/miniorchctl cluster down --name $(NAME) $(if $(KEEP_DATA),--keep-data)
+
+test: deps build images ## every test: unit, integration, end to end (as root)
+	$(GO) test -timeout 20m ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
+
+bench: deps build images ## the numbers in the README, measured on this machine
+	@$(GO) run ./test/bench -bin $(BIN)
+
+clean: ## remove what was built
+	rm -rf $(BIN)
