@@ -209,7 +209,7 @@ func (t *httpTransport) object(ctx context.Context, c call) (api.Object, error) 
 
 // query encodes call options as URL parameters.
 func query(opts runtime.Object) (url.Values, error) {
-	v, err := api.ParameterCodec.EncodeParameters(opts, metav1.SchemeGroupVersion)
+	v, err := api.ParameterCodec.EncodeParameters(opts, metav1.Unversioned)
 	if err != nil {
 		return nil, fmt.Errorf("encoding options: %w", err)
 	}
