@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/controllers/control"
+	"github.com/miniorch/miniorch/controllers/deployment"
 	"github.com/miniorch/miniorch/controllers/replicaset"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
@@ -77,6 +78,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 	shared := control.Config{Clock: cfg.Clock, Rand: cfg.Rand, Logger: cfg.Logger, Decisions: cfg.Decisions, Recorder: recorder}
 	m.roster = []entry{
 		{"replicaset", replicaset.New(transport, informers, shared)},
+		{"deployment", deployment.New(transport, informers, shared)},
 	}
 	return m
 }

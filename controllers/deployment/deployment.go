@@ -1,0 +1,158 @@
+// Package deployment rolls templates out: it gives every template of a Deployment a
+// ReplicaSet of its own and moves pods from old sets to the newest one, within the bounds
+// the Deployment sets, keeping history for rolling back. It never touches pods.
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/miniorch/miniorch/controllers/control"
+	"github.com/miniorch/miniorch/controllers/ownership"
+	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/reconcile"
+)
+
+// Controller reconciles Deployments.
+type Controller struct {
+	cfg         control.Config
+	deployments *client.Informer[*appsv1.Deployment]
+	sets        *client.Informer[*appsv1.ReplicaSet]
+	deployment  client.Client[*appsv1.Deployment]
+	set         client.Client[*appsv1.ReplicaSet]
+	loop        *reconcile.Loop
+}
+
+// New wires the controller; Run starts it.
+func New(t client.Transport, informers *client.Informers, cfg control.Config) *Controller {
+	c := &Controller{
+		cfg:         cfg.WithDefaults("deployment"),
+		deployments: client.InformerFor[*appsv1.Deployment](informers),
+		sets:        client.InformerFor[*appsv1.ReplicaSet](informers),
+		deployment:  client.Of[*appsv1.Deployment](t),
+		set:         client.Of[*appsv1.ReplicaSet](t),
+	}
+	c.loop = reconcile.New("deployment", c, c.cfg.Loop(4))
+	ownership.Index(c.sets)
+	reconcile.Watch(c.loop, c.deployments, reconcile.KeyOf)
+	reconcile.Watch(c.loop, c.sets, c.keysOfSet)
+	return c
+}
+
+// Run reconciles until ctx ends.
+func (c *Controller) Run(ctx context.Context) error { return c.loop.Run(ctx) }
+
+// Reconcile takes one step of one Deployment's rollout. Every write to a ReplicaSet is
+// fenced by its resourceVersion and new sets have names that follow from their template,
+// so a stale view loses a conflict.
+func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcile.Result, error) {
+	d, ok := c.deployments.Get(key.Namespace, key.Name)
+	if !ok {
+		return reconcile.Result{}, nil
+	}
+	sets, err := c.claim(ctx, d)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	o := observed{Deployment: d, Sets: sets, Now: c.cfg.Clock.Now()}
+	plan := decide(o)
+	result, err := c.apply(ctx, o, plan)
+	status, recheck := newStatus(o, result)
+	return reconcile.Result{After: recheck}, errors.Join(err, c.writeStatus(ctx, d, plan.Revision, status))
+}
+
+// claim adopts and releases sets, and returns those that the Deployment controls.
+func (c *Controller) claim(ctx context.Context, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("reading the selector: %w", err)
+	}
+	claims := ownership.Decide(d, selector, ownership.Candidates(c.sets, d))
+	if len(claims.Adopt) > 0 {
+		live, err := c.deployment.Get(ctx, d.Namespace, d.Name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the deployment before adopting replica sets: %w", err)
+		}
+		if live.UID != d.UID || live.DeletionTimestamp != nil {
+			claims.Adopt = nil
+		}
+	}
+	for _, rs := range claims.Adopt {
+		adopted, err := c.set.Patch(ctx, rs.Namespace, rs.Name, types.MergePatchType, ownership.AdoptPatch(rs, ownership.Reference(d, kind)), "")
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("adopting replica set %q: %w", rs.Name, err)
+		} else if err == nil {
+			claims.Owned = append(claims.Owned, adopted)
+		}
+	}
+	for _, rs := range claims.Release {
+		_, err := c.set.Patch(ctx, rs.Namespace, rs.Name, types.MergePatchType, ownership.ReleasePatch(rs, d.UID), "")
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("releasing replica set %q: %w", rs.Name, err)
+		}
+	}
+	return claims.Owned, nil
+}
+
+// writeStatus stores the revision annotation and the status where they changed.
+func (c *Controller) writeStatus(ctx context.Context, d *appsv1.Deployment, revision string, status appsv1.DeploymentStatus) error {
+	changed := d.DeepCopy()
+	if revision != "" {
+		if changed.Annotations == nil {
+			changed.Annotations = map[string]string{}
+		}
+		changed.Annotations[revisionKey] = revision
+		stored, err := c.deployment.Update(ctx, changed)
+		if err != nil {
+			return ignoreGone(fmt.Errorf("writing the revision: %w", err))
+		}
+		changed = stored.DeepCopy()
+	}
+	if equality.Semantic.DeepEqual(changed.Status, status) {
+		return nil
+	}
+	changed.Status = status
+	if _, err := c.deployment.UpdateStatus(ctx, changed); err != nil {
+		return ignoreGone(fmt.Errorf("writing the status: %w", err))
+	}
+	return nil
+}
+
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// keysOfSet maps a set's change to the Deployments that it concerns: its controllers before
+// and after, or those that would adopt it.
+func (c *Controller) keysOfSet(old, rs *appsv1.ReplicaSet) []reconcile.Key {
+	var keys []reconcile.Key
+	for _, obj := range []*appsv1.ReplicaSet{old, rs} {
+		if obj == nil {
+			continue
+		}
+		if ref := metav1.GetControllerOfNoCopy(obj); ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
+			keys = append(keys, reconcile.Key{Namespace: obj.Namespace, Name: ref.Name})
+		}
+	}
+	if rs == nil || metav1.GetControllerOfNoCopy(rs) != nil {
+		return keys
+	}
+	for _, d := range c.deployments.List(rs.Namespace, nil) {
+		selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+		if err == nil && !selector.Empty() && selector.Matches(labels.Set(rs.Labels)) {
+			keys = append(keys, reconcile.Key{Namespace: d.Namespace, Name: d.Name})
+		}
+	}
+	return keys
+}
