@@ -1,0 +1,211 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/miniorch/miniorch/apiserver/decode"
+	"github.com/miniorch/miniorch/apiserver/resource"
+	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
+	"github.com/miniorch/miniorch/apiserver/warning"
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+const (
+	// maxPatchOperations bounds the work that one JSON patch can ask for.
+	maxPatchOperations = 10_000
+	// maxPatched bounds the document that a patch can grow an object to: a few "copy"
+	// operations would otherwise double it over and over.
+	maxPatched = 3 << 20
+)
+
+// Patch changes part of an object, or of what a subresource shows of it. It is applied
+// anew to the newest version whenever somebody else wrote in between, unless the patch
+// itself names a resourceVersion.
+func (s *Store) Patch(ctx context.Context, ns, name, subresource string, pt types.PatchType, data []byte, opts metav1.PatchOptions) (*watchcache.Item, error) {
+	if err := checkOptions("PatchOptions", metavalidation.ValidatePatchOptions(&opts, pt)); err != nil {
+		return nil, err
+	}
+	sub, err := s.subresource(subresource, "patch")
+	if err != nil {
+		return nil, err
+	}
+	kind, empty := s.body(sub)
+	p := patch{kind: kind, empty: empty, data: data, validation: opts.FieldValidation}
+	if err := p.parse(ctx, pt); err != nil {
+		return nil, err
+	}
+	u := &update{
+		store: s, ns: ns, name: name, sub: sub, noCreate: true, dryRun: isDryRun(opts.DryRun), unconditional: true,
+		make: func(current api.Object) (api.Object, error) { return p.applyTo(ctx, current) },
+	}
+	it, _, err := u.do(ctx)
+	return it, err
+}
+
+// body returns the kind of what is patched and how to make an empty one.
+func (s *Store) body(sub *resource.Subresource) (schema.GroupVersionKind, func() runtime.Object) {
+	kind := s.desc.GVK()
+	if sub == nil || sub.NewBody == nil {
+		return kind, func() runtime.Object { return s.desc.New() }
+	}
+	if sub.Kind != "" {
+		kind.Kind, kind.Group = sub.Kind, sub.Group
+	}
+	if sub.Version != "" {
+		kind.Version = sub.Version
+	}
+	return kind, sub.NewBody
+}
+
+// patch is a parsed patch; applying it changes nothing in it.
+type patch struct {
+	kind       schema.GroupVersionKind
+	empty      func() runtime.Object
+	data       []byte
+	validation string
+	apply      func(doc []byte) ([]byte, error)
+}
+
+func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
+	switch pt {
+	case types.JSONPatchType:
+		return p.parseJSONPatch()
+	case types.MergePatchType:
+		p.apply = func(doc []byte) ([]byte, error) { return jsonpatch.MergePatch(doc, p.data) }
+	case types.StrategicMergePatchType:
+		schema := p.empty()
+		if _, untyped := schema.(runtime.Unstructured); untyped {
+			return decode.UnsupportedMediaType(string(pt), string(types.JSONPatchType), string(types.MergePatchType))
+		}
+		p.apply = func(doc []byte) ([]byte, error) { return strategicpatch.StrategicMergePatch(doc, p.data, schema) }
+	case types.ApplyYAMLPatchType:
+		return decode.UnsupportedMediaType(string(pt)+": server-side apply is not supported by this server yet",
+			string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType))
+	default:
+		return decode.UnsupportedMediaType(string(pt),
+			string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType))
+	}
+	return p.checkDocument(ctx)
+}
+
+// checkDocument makes sure that a merge patch is an object, and reports what stands in it
+// twice: the merge would silently keep one.
+func (p *patch) checkDocument(ctx context.Context) error {
+	var doc map[string]any
+	strict, err := kjson.UnmarshalStrict(p.data, &doc)
+	if err != nil {
+		return apierrors.NewBadRequest("error decoding patch: " + err.Error())
+	}
+	if doc == nil {
+		return apierrors.NewBadRequest("error decoding patch: it must be an object")
+	}
+	for _, problem := range strict {
+		switch p.validation {
+		case metav1.FieldValidationStrict:
+			return apierrors.NewBadRequest("error decoding patch: " + problem.Error())
+		case metav1.FieldValidationWarn, "":
+			warning.Add(ctx, problem.Error())
+		}
+	}
+	return nil
+}
+
+func (p *patch) parseJSONPatch() error {
+	operations, err := jsonpatch.DecodePatch(p.data)
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if len(operations) > maxPatchOperations {
+		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
+			"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(operations)))
+	}
+	// The library limits what copies add up to only through a variable of its own; here
+	// the document's size is looked at after each of them.
+	p.apply = func(doc []byte) ([]byte, error) { return applyInPieces(operations, doc) }
+	return nil
+}
+
+// applyInPieces applies a patch such that no more than one copy happens between two looks at
+// the document's size.
+func applyInPieces(operations jsonpatch.Patch, doc []byte) ([]byte, error) {
+	start := 0
+	var err error
+	for i, op := range operations {
+		if op.Kind() != "copy" && i != len(operations)-1 {
+			continue
+		}
+		if doc, err = operations[start : i+1].Apply(doc); err != nil {
+			return nil, err
+		}
+		if len(doc) > maxPatched {
+			return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the patched object would be larger than %d bytes", maxPatched))
+		}
+		start = i + 1
+	}
+	return doc, nil
+}
+
+// applyTo returns the patched form of current, which stays as it is.
+func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, error) {
+	doc, err := p.document(current)
+	if err != nil {
+		return nil, err
+	}
+	patched, err := p.apply(doc)
+	if err != nil {
+		return nil, patchError(err)
+	}
+	if len(patched) > maxPatched {
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the patched object would be larger than %d bytes", maxPatched))
+	}
+	obj := p.empty()
+	if err := decode.Into(ctx, patched, obj, decode.Options{Kind: p.kind, Validation: p.validation}); err != nil {
+		return nil, unprocessable(err)
+	}
+	return asObject(obj)
+}
+
+// document writes current as the patch's author knows it: with apiVersion and kind.
+func (p *patch) document(current api.Object) ([]byte, error) {
+	named := current.DeepCopyObject()
+	named.GetObjectKind().SetGroupVersionKind(p.kind)
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(named); err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("encoding %s: %w", current.GetName(), err))
+	}
+	return buf.Bytes(), nil
+}
+
+// patchError words why a patch could not be applied: malformed is a bad request, not
+// fitting the object (a test that fails, a path that is not there) is unprocessable.
+func patchError(err error) error {
+	if _, ok := err.(apierrors.APIStatus); ok {
+		return err
+	}
+	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	return unprocessable(err)
+}
+
+func unprocessable(err error) error {
+	if status, ok := err.(apierrors.APIStatus); ok && status.Status().Code != http.StatusBadRequest {
+		return err
+	}
+	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+}

@@ -1,0 +1,188 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/miniorch/miniorch/apiserver/admission"
+	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/apiserver/storage"
+	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+// change is what a verb decided to do to one key.
+type change struct {
+	kind changeKind
+	// obj is what is to be stored (put) or was stored (remove, keep), in this version.
+	obj api.Object
+	// claim holds the addresses that obj was given, nil if none.
+	claim claim
+}
+
+type changeKind int
+
+const (
+	keep   changeKind = iota // what is stored is what is wanted
+	put                      // store obj
+	remove                   // delete the key
+)
+
+// String returns the word for what is done.
+func (k changeKind) String() string { return [...]string{"keep", "put", "remove"}[k] }
+
+// claim is a reservation outside the object that stands or falls with its write.
+type claim interface {
+	Commit()
+	Rollback()
+}
+
+// decideFunc decides from what is stored now (nil: nothing). It is called again when the
+// state that it saw turns out to be an old one, so it must not keep what it changes.
+type decideFunc func(current *watchcache.Item) (change, error)
+
+// mutate brings one key to what decide wants, in one compare-and-swap. It starts from the
+// cache's state, which may be old: then the write fails and tells the newest one; and
+// what decide would refuse or leave alone because of the cache's state is decided again on
+// the store's. created reports that the key did not exist.
+func (s *Store) mutate(ctx context.Context, key string, dryRun bool, decide decideFunc) (item *watchcache.Item, done changeKind, created bool, err error) {
+	current, _ := s.cache.Get(key)
+	for fresh := false; ; {
+		if err := ctx.Err(); err != nil {
+			return nil, keep, false, contextError(err, "the write was not done")
+		}
+		c, err := decide(current)
+		if (err != nil || c.kind == keep) && !fresh {
+			newest, _, getErr := s.current(ctx, key)
+			if getErr != nil {
+				return nil, keep, false, getErr
+			}
+			if revisionOf(newest) != revisionOf(current) {
+				current, fresh = newest, true
+				continue
+			}
+		}
+		if err != nil {
+			return nil, keep, false, err
+		}
+		if c.kind == keep {
+			it, err := s.view(current)
+			return it, keep, false, err
+		}
+		it, newest, err := s.write(ctx, key, c, current, dryRun)
+		if err != nil {
+			return nil, keep, false, err
+		}
+		if it != nil {
+			return it, c.kind, current == nil, nil
+		}
+		current, fresh = newest, true
+	}
+}
+
+func revisionOf(it *watchcache.Item) int64 {
+	if it == nil {
+		return 0
+	}
+	return it.Revision
+}
+
+// write performs a put or remove, expecting current to be what is stored. A nil item without
+// an error means that it is not; newest then is.
+func (s *Store) write(ctx context.Context, key string, c change, current *watchcache.Item, dryRun bool) (it, newest *watchcache.Item, err error) {
+	if c.claim != nil {
+		defer c.claim.Rollback()
+	}
+	w := storage.Write{Key: key, Expect: revisionOf(current)}
+	if c.kind == put {
+		if w.Value, err = s.encode(key, c.obj); err != nil {
+			return nil, nil, err
+		}
+	}
+	if dryRun {
+		return watchcache.NewItem(key, c.obj, w.Expect), nil, nil
+	}
+	res, err := s.reg.storage.Write(ctx, w)
+	if err != nil {
+		return nil, nil, s.storageError(err)
+	}
+	if !res.Done {
+		newest, err := s.itemOf(res.Current)
+		return nil, newest, err
+	}
+	if c.claim != nil {
+		c.claim.Commit()
+	}
+	c.obj.SetResourceVersion(formatRevision(res.Revision))
+	return watchcache.NewItem(key, c.obj, res.Revision), nil, nil
+}
+
+// encode makes the stored form of obj, which is of this version.
+func (s *Store) encode(key string, obj api.Object) ([]byte, error) {
+	to, err := s.stored(obj)
+	if err != nil {
+		return nil, err
+	}
+	value, err := s.codec.Encode(key, to)
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("encoding %s: %w", key, err))
+	}
+	return value, nil
+}
+
+// unchanged reports whether obj would be stored as old is. old is shared.
+func unchanged(obj, old api.Object) bool {
+	a, okA := obj.(marshaler)
+	b, okB := old.(marshaler)
+	if okA && okB {
+		// Both carry the same resourceVersion here; map keys are written in order.
+		left, errA := a.Marshal()
+		right, errB := b.Marshal()
+		return errA == nil && errB == nil && bytes.Equal(left, right)
+	}
+	return deepEqual(obj, old)
+}
+
+// marshaler is what types with a protobuf form have.
+type marshaler interface{ Marshal() ([]byte, error) }
+
+// clearType removes apiVersion and kind, which typed objects do not carry inside.
+func clearType(obj runtime.Object) {
+	if _, untyped := obj.(runtime.Unstructured); !untyped {
+		obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	}
+}
+
+// request makes what admission is asked about.
+func (s *Store) request(ctx context.Context, op admission.Operation, ns, name, subresource string, obj runtime.Object, old api.Object, dryRun bool) *admission.Request {
+	user, _ := auth.UserFrom(ctx)
+	return &admission.Request{
+		Operation: op, Resource: s.desc.Resource, Subresource: subresource, Namespace: ns, Name: name,
+		Object: obj, Old: old, User: user, DryRun: dryRun,
+	}
+}
+
+func (s *Store) invalid(name string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(s.groupKind(), name, errs)
+}
+
+// checkOptions words what is wrong with a verb's options.
+func checkOptions(kind string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: kind}, "", errs)
+}
+
+// isDryRun: the only directive that exists, All, has been checked by then.
+func isDryRun(directives []string) bool { return len(directives) > 0 }
