@@ -1,0 +1,169 @@
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/miniorch/miniorch/kubelet/logs/writer"
+)
+
+// selection is which part of a log is asked for, and how it is shown.
+type selection struct {
+	since      time.Time
+	tail       int64 // lines; -1 for all
+	limit      int64
+	limited    bool
+	timestamps bool
+	stream     string // empty for both
+}
+
+func newSelection(opts *corev1.PodLogOptions, now time.Time) (selection, error) {
+	s := selection{tail: -1, timestamps: opts.Timestamps}
+	if opts.SinceSeconds != nil && opts.SinceTime != nil {
+		return s, errors.New("at most one of sinceTime or sinceSeconds may be specified")
+	}
+	if opts.SinceSeconds != nil {
+		s.since = now.Add(-time.Duration(*opts.SinceSeconds) * time.Second)
+	}
+	if opts.SinceTime != nil {
+		s.since = opts.SinceTime.Time
+	}
+	if opts.TailLines != nil {
+		s.tail = max(*opts.TailLines, 0)
+	}
+	if opts.LimitBytes != nil {
+		s.limit, s.limited = *opts.LimitBytes, true
+	}
+	if opts.Stream != nil {
+		switch *opts.Stream {
+		case corev1.LogStreamAll:
+		case corev1.LogStreamStdout:
+			s.stream = "stdout"
+		case corev1.LogStreamStderr:
+			s.stream = "stderr"
+		default:
+			return s, fmt.Errorf("unknown stream %q", *opts.Stream)
+		}
+	}
+	return s, nil
+}
+
+// wants reports whether an entry is in the selection, its tail aside.
+func (s selection) wants(e entry) bool {
+	if s.stream != "" && e.stream != s.stream {
+		return false
+	}
+	if s.since.IsZero() {
+		return true
+	}
+	at, err := e.time()
+	return err == nil && !at.Before(s.since)
+}
+
+// openAt opens the file of a log in which the selection begins, at the offset where.
+func openAt(path string, s selection) (*os.File, int64, error) {
+	names := append(writer.Rotated(path), path)
+	if s.tail < 0 {
+		return openFirst(names)
+	}
+	left := s.tail
+	for i, name := range slices.Backward(names) {
+		f, err := os.Open(name)
+		if errors.Is(err, os.ErrNotExist) && i < len(names)-1 {
+			continue // pruned meanwhile
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		offset, found, err := tailOffset(f, left, s)
+		if err != nil {
+			f.Close()
+			return nil, 0, err
+		}
+		left -= found
+		if left <= 0 || i == 0 {
+			return f, offset, nil
+		}
+		f.Close()
+	}
+	return openFirst(names)
+}
+
+// openFirst opens the oldest file that exists.
+func openFirst(names []string) (*os.File, int64, error) {
+	for i, name := range names {
+		f, err := os.Open(name)
+		if errors.Is(err, os.ErrNotExist) && i < len(names)-1 {
+			continue
+		}
+		return f, 0, err
+	}
+	return nil, 0, os.ErrNotExist
+}
+
+// tailOffset finds where the last n lines of f begin, reading it from behind, and how
+// many there are of them. The pieces of a long line count once.
+func tailOffset(f *os.File, n int64, s selection) (offset, found int64, err error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil || n == 0 {
+		return size, 0, err
+	}
+	const block = 64 << 10
+	var tail []byte // the read part of the file, from position at
+	at := size
+	for at > 0 {
+		step := min(int64(block), at)
+		piece := make([]byte, step, step+int64(len(tail)))
+		if _, err := f.ReadAt(piece, at-step); err != nil {
+			return 0, 0, err
+		}
+		at -= step
+		tail = append(piece, tail...)
+		begin, count, cut := countBack(tail, at == 0, n-found, s)
+		found += count
+		if found >= n {
+			return at + int64(begin), found, nil
+		}
+		tail = tail[:cut] // what follows is counted
+	}
+	return 0, found, nil
+}
+
+// countBack counts lines from the end of data: up to n that are wanted. begin is where
+// the last counted one begins. The first entry of data counts only if complete; cut is
+// where what was not looked at ends.
+func countBack(data []byte, complete bool, n int64, s selection) (begin int, count int64, cut int) {
+	end := len(data)
+	begin = end
+	for end > 0 {
+		start := bytes.LastIndexByte(data[:end-1], '\n') + 1
+		if start == 0 && !complete {
+			return begin, count, end
+		}
+		e, ok := parseEntry(data[start:end])
+		if ok && s.wants(e) {
+			// A whole line, or the last piece of the log, begins a new one (seen from
+			// behind); earlier pieces belong to the line that was counted.
+			if !e.partial || count == 0 {
+				if count == n {
+					return begin, count, end
+				}
+				count++
+			}
+			begin = start
+		}
+		end = start
+	}
+	if count == n {
+		// More pieces of the last counted line may come before.
+		return begin, count, 0
+	}
+	return begin, count, 0
+}

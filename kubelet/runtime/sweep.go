@@ -1,0 +1,78 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+)
+
+// sweep removes what an agent that died in the middle of something left behind: views of
+// images with their mounts. Nothing of a container is ever in that state: its record
+// comes first and goes last.
+func (r *Runtime) sweep(ctx context.Context) error {
+	entries, err := os.ReadDir(r.cfg.StateDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("sweeping %s: %w", r.cfg.StateDir, err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), viewPrefix) {
+			continue
+		}
+		dir := filepath.Join(r.cfg.StateDir, e.Name())
+		if err := mount.UnmountAll(dir, 0); err != nil {
+			return fmt.Errorf("unmounting %s: %w", dir, err)
+		}
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("sweeping: %w", err)
+		}
+	}
+	if err := r.sweepExecs(); err != nil {
+		return err
+	}
+	snapshotter, _, err := r.snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	var views []string
+	err = snapshotter.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
+		if strings.HasPrefix(info.Name, viewPrefix) {
+			views = append(views, info.Name)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("listing snapshots: %w", translate(err))
+	}
+	for _, key := range views {
+		if err := translate(snapshotter.Remove(ctx, key)); err != nil && !isNotFound(err) {
+			return fmt.Errorf("removing view %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// sweepExecs removes the pipes of execs that an earlier agent served.
+func (r *Runtime) sweepExecs() error {
+	dir := filepath.Join(r.cfg.StateDir, execDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("sweeping %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.ModTime().Before(r.since) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("sweeping: %w", err)
+		}
+	}
+	return nil
+}
