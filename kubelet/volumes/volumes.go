@@ -1,0 +1,213 @@
+// Package volumes fills the volumes of pods on their node: emptyDir, hostPath, configMap,
+// secret, downwardAPI and projected (service account tokens included). It keeps their
+// content current as objects change, and takes everything away with the pod. Other kinds of
+// volumes are refused by name.
+package volumes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/pkg/client"
+)
+
+// Config tunes a Manager; zero fields have defaults.
+type Config struct {
+	// RootDir holds everything beneath pods/<uid>; default /var/lib/kubelet.
+	RootDir string
+	// Allocatable is what limits default to in the downward API.
+	Allocatable func() corev1.ResourceList
+	// Mounter defaults to the kernel.
+	Mounter Mounter
+	Clock   clock.WithTicker
+	Logger  *slog.Logger
+}
+
+// Manager prepares volumes and keeps them current while Run runs.
+type Manager struct {
+	transport client.Transport
+	cfg       Config
+	wake      chan struct{} // wanted or dirty changed; capacity 1
+
+	mu     sync.Mutex
+	pods   map[types.UID]*podVolumes       // guarded by mu
+	wanted map[objectKey]map[types.UID]int // guarded by mu; which pods use an object
+	latest map[objectKey]clientObject      // guarded by mu; from watches only
+	dirty  map[types.UID]bool              // guarded by mu; to be written again
+}
+
+// podVolumes is one pod that was prepared. Writing is serialized by its own lock.
+type podVolumes struct {
+	writing sync.Mutex // held while its files are written, after which pod may be newer
+
+	pod     *corev1.Pod // guarded by Manager.mu
+	objects []objectKey // guarded by Manager.mu
+	tokens  map[string]*token
+	refresh time.Time // guarded by Manager.mu; when a token wants renewal, zero if never
+}
+
+// New returns a manager; it starts nothing.
+func New(transport client.Transport, cfg Config) *Manager {
+	if cfg.RootDir == "" {
+		cfg.RootDir = "/var/lib/kubelet"
+	}
+	if cfg.Allocatable == nil {
+		cfg.Allocatable = func() corev1.ResourceList { return nil }
+	}
+	if cfg.Mounter == nil {
+		cfg.Mounter = Kernel{}
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Manager{
+		transport: transport, cfg: cfg, wake: make(chan struct{}, 1),
+		pods: map[types.UID]*podVolumes{}, wanted: map[objectKey]map[types.UID]int{},
+		latest: map[objectKey]clientObject{}, dirty: map[types.UID]bool{},
+	}
+}
+
+// Prepare makes every volume of the pod, or finds it, and returns where each is on the host.
+func (m *Manager) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]container.Mount, error) {
+	for i := range pod.Spec.Volumes {
+		if err := supported(&pod.Spec.Volumes[i]); err != nil {
+			return nil, err
+		}
+	}
+	pv := m.register(pod)
+	pv.writing.Lock()
+	defer pv.writing.Unlock()
+	mounts := make(map[string]container.Mount, len(pod.Spec.Volumes))
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		mount, err := m.prepare(ctx, pv, pod, v)
+		if err != nil {
+			return nil, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err)
+		}
+		mounts[v.Name] = mount
+	}
+	return mounts, nil
+}
+
+func (m *Manager) prepare(ctx context.Context, pv *podVolumes, pod *corev1.Pod, v *corev1.Volume) (container.Mount, error) {
+	if v.HostPath != nil {
+		return container.Mount{HostPath: v.HostPath.Path}, checkHostPath(v.HostPath)
+	}
+	dir := m.volumeDir(pod.UID, v)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return container.Mount{}, err
+	}
+	if v.EmptyDir != nil {
+		return container.Mount{HostPath: dir}, m.emptyDir(dir, v.EmptyDir, fsGroup(pod))
+	}
+	if secretive(v) {
+		if err := m.tmpfs(dir, nil); err != nil {
+			return container.Mount{}, err
+		}
+	}
+	return container.Mount{HostPath: dir, ReadOnly: true}, m.write(ctx, pv, pod, v, m.live(ctx, pod.Namespace))
+}
+
+// write fills one volume whose content comes from the API.
+func (m *Manager) write(ctx context.Context, pv *podVolumes, pod *corev1.Pod, v *corev1.Volume, src source) error {
+	files, err := m.payload(ctx, pv, pod, v, src)
+	if err != nil {
+		return err
+	}
+	return writeAtomically(m.volumeDir(pod.UID, v), files, fsGroup(pod), m.cfg.Clock.Now())
+}
+
+// Sync writes again what depends on the pod object itself.
+func (m *Manager) Sync(ctx context.Context, pod *corev1.Pod) error {
+	m.mu.Lock()
+	pv, ok := m.pods[pod.UID]
+	if ok {
+		pv.pod = pod
+	}
+	m.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return m.rewrite(ctx, pv, pod)
+}
+
+// rewrite brings all volumes of a pod up to date from what watches have seen.
+func (m *Manager) rewrite(ctx context.Context, pv *podVolumes, pod *corev1.Pod) error {
+	pv.writing.Lock()
+	defer pv.writing.Unlock()
+	var errs []error
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.HostPath != nil || v.EmptyDir != nil {
+			continue
+		}
+		if _, err := os.Stat(m.volumeDir(pod.UID, v)); err != nil {
+			continue // not prepared, or torn down meanwhile
+		}
+		if err := m.write(ctx, pv, pod, v, m.cached(ctx, pod.Namespace)); err != nil {
+			errs = append(errs, fmt.Errorf("updating volume %q: %w", v.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Teardown unmounts and removes the pod's volumes.
+func (m *Manager) Teardown(_ context.Context, uid types.UID) error {
+	if pv := m.forget(uid); pv != nil {
+		pv.writing.Lock()
+		defer pv.writing.Unlock()
+	}
+	dir := m.podDir(uid)
+	if err := m.cfg.Mounter.UnmountBeneath(dir); err != nil {
+		return fmt.Errorf("unmounting volumes of pod %s: %w", uid, err)
+	}
+	for _, sub := range []string{"volumes", "volume-subpaths"} {
+		if err := os.RemoveAll(filepath.Join(dir, sub)); err != nil {
+			return fmt.Errorf("removing volumes of pod %s: %w", uid, err)
+		}
+	}
+	return nil
+}
+
+// Pods lists the pods that have a directory here.
+func (m *Manager) Pods(context.Context) ([]types.UID, error) {
+	entries, err := os.ReadDir(filepath.Join(m.cfg.RootDir, "pods"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	uids := make([]types.UID, 0, len(entries))
+	for _, e := range entries {
+		uids = append(uids, types.UID(e.Name()))
+	}
+	return uids, err
+}
+
+func (m *Manager) podDir(uid types.UID) string {
+	return filepath.Join(m.cfg.RootDir, "pods", string(uid))
+}
+
+func (m *Manager) volumeDir(uid types.UID, v *corev1.Volume) string {
+	return filepath.Join(m.podDir(uid), "volumes", kind(v), v.Name)
+}
+
+func fsGroup(pod *corev1.Pod) *int64 {
+	if pod.Spec.SecurityContext == nil {
+		return nil
+	}
+	return pod.Spec.SecurityContext.FSGroup
+}
