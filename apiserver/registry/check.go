@@ -53,7 +53,24 @@ func validPort(n int32, path *field.Path) field.ErrorList {
 	return nil
 }
 
-// noBackstep refuses a path that is absolute or climbs out of where it starts.
+// given names a field and tells whether a client set it.
+type given struct {
+	name string
+	set  bool
+}
+
+// forbidden refuses each of the fields that is set.
+func forbidden(path *field.Path, why string, fields ...given) field.ErrorList {
+	var errs field.ErrorList
+	for _, f := range fields {
+		if f.set {
+			errs = append(errs, field.Forbidden(path.Child(f.name), why))
+		}
+	}
+	return errs
+}
+
+// relativeInside refuses a path that is absolute or climbs out of where it starts.
 func relativeInside(p string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if strings.HasPrefix(p, "/") {

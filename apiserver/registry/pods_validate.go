@@ -1,12 +1,24 @@
 package registry
 
 import (
+	"strconv"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-func validatePod(p *corev1.Pod) field.ErrorList                            { return nil }
-func validatePodUpdate(p, old *corev1.Pod) field.ErrorList                 { return nil }
-func validatePodStatusUpdate(p, old *corev1.Pod) field.ErrorList           { return nil }
-func validateEphemeralContainersUpdate(p, old *corev1.Pod) field.ErrorList { return nil }
-func warnPodSpec(s *corev1.PodSpec, path *field.Path) []string             { return nil }
+func validatePod(p *corev1.Pod) field.ErrorList {
+	path := field.NewPath("spec")
+	errs := validatePodSpec(&p.Spec, path)
+	// A pod is at its first generation only while it is being created: adding an
+	// ephemeral container makes the second.
+	if len(p.Spec.EphemeralContainers) > 0 && p.Generation <= 1 {
+		errs = append(errs, field.Forbidden(path.Child("ephemeralContainers"), "cannot be set on create"))
+	}
+	if cost, ok := p.Annotations[corev1.PodDeletionCost]; ok {
+		if _, err := strconv.ParseInt(cost, 10, 32); err != nil {
+			errs = append(errs, field.Invalid(field.NewPath("metadata", "annotations").Key(corev1.PodDeletionCost), cost, "must be a 32bit integer"))
+		}
+	}
+	return errs
+}

@@ -48,11 +48,6 @@ func validateWorkloadSelector(selector *metav1.LabelSelector, template *corev1.P
 	return errs
 }
 
-// validatePodTemplate checks a template for pods that are kept running for ever.
-func validatePodTemplate(template *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
-	return nil
-}
-
 // workloadColumns are the wide columns that say what a workload runs and which pods it counts.
 func workloadColumns[T api.Object](template func(T) *corev1.PodTemplateSpec, selector func(T) *metav1.LabelSelector) []column[T] {
 	join := func(obj T, value func(corev1.Container) string) string {
