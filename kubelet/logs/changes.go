@@ -17,6 +17,7 @@ import (
 type changes struct {
 	mu      sync.Mutex
 	file    *os.File        // guarded by mu; the instance, nil until needed
+	fd      int             // guarded by mu; that of file, whose Fd method would make it block
 	dirs    map[string]*dir // guarded by mu
 	watches map[int32]*dir  // guarded by mu; by watch descriptor
 	done    chan struct{}   // guarded by mu; closed when the reading goroutine ends
@@ -56,7 +57,7 @@ func (c *changes) dir(name string) (*dir, error) {
 	if err := c.open(); err != nil {
 		return nil, err
 	}
-	descriptor, err := unix.InotifyAddWatch(int(c.file.Fd()), name, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE)
+	descriptor, err := unix.InotifyAddWatch(c.fd, name, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE)
 	if err != nil {
 		return nil, fmt.Errorf("watching %s: %w", name, err)
 	}
@@ -77,7 +78,7 @@ func (c *changes) open() error {
 	if err != nil {
 		return fmt.Errorf("watching logs: %w", err)
 	}
-	c.file = os.NewFile(uintptr(fd), "inotify")
+	c.file, c.fd = os.NewFile(uintptr(fd), "inotify"), fd
 	c.done = make(chan struct{})
 	go c.read(c.file, c.done)
 	return nil
@@ -100,7 +101,7 @@ func (c *changes) forget(name string, follower chan struct{}) {
 		delete(c.watches, d.descriptor)
 		if c.file != nil {
 			// The directory may be gone, and its watch with it.
-			unix.InotifyRmWatch(int(c.file.Fd()), uint32(d.descriptor))
+			unix.InotifyRmWatch(c.fd, uint32(d.descriptor))
 		}
 		if len(c.dirs) == 0 {
 			file, done = c.file, c.done

@@ -82,7 +82,7 @@ func openAt(path string, s selection) (*os.File, int64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		offset, found, err := tailOffset(f, left, s)
+		offset, found, err := tailOffset(f, left, left < s.tail, s)
 		if err != nil {
 			f.Close()
 			return nil, 0, err
@@ -109,16 +109,17 @@ func openFirst(names []string) (*os.File, int64, error) {
 }
 
 // tailOffset finds where the last n lines of f begin, reading it from behind, and how
-// many there are of them. The pieces of a long line count once.
-func tailOffset(f *os.File, n int64, s selection) (offset, found int64, err error) {
+// many there are of them. The pieces of a long line count once; begun says that pieces at
+// the very end belong to a line that was counted already, in a later file.
+func tailOffset(f *os.File, n int64, begun bool, s selection) (offset, found int64, err error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil || n == 0 {
 		return size, 0, err
 	}
 	const block = 64 << 10
-	var tail []byte // the read part of the file, from position at
-	at := size
-	for at > 0 {
+	offset = size
+	var tail []byte // what was read but not yet looked at; it begins at position at
+	for at := size; at > 0; {
 		step := min(int64(block), at)
 		piece := make([]byte, step, step+int64(len(tail)))
 		if _, err := f.ReadAt(piece, at-step); err != nil {
@@ -126,44 +127,24 @@ func tailOffset(f *os.File, n int64, s selection) (offset, found int64, err erro
 		}
 		at -= step
 		tail = append(piece, tail...)
-		begin, count, cut := countBack(tail, at == 0, n-found, s)
-		found += count
-		if found >= n {
-			return at + int64(begin), found, nil
-		}
-		tail = tail[:cut] // what follows is counted
-	}
-	return 0, found, nil
-}
-
-// countBack counts lines from the end of data: up to n that are wanted. begin is where
-// the last counted one begins. The first entry of data counts only if complete; cut is
-// where what was not looked at ends.
-func countBack(data []byte, complete bool, n int64, s selection) (begin int, count int64, cut int) {
-	end := len(data)
-	begin = end
-	for end > 0 {
-		start := bytes.LastIndexByte(data[:end-1], '\n') + 1
-		if start == 0 && !complete {
-			return begin, count, end
-		}
-		e, ok := parseEntry(data[start:end])
-		if ok && s.wants(e) {
-			// A whole line, or the last piece of the log, begins a new one (seen from
-			// behind); earlier pieces belong to the line that was counted.
-			if !e.partial || count == 0 {
-				if count == n {
-					return begin, count, end
-				}
-				count++
+		for len(tail) > 0 {
+			start := bytes.LastIndexByte(tail[:len(tail)-1], '\n') + 1
+			if start == 0 && at > 0 {
+				break // its beginning is in the block before
 			}
-			begin = start
+			e, ok := parseEntry(tail[start:])
+			tail = tail[:start]
+			if !ok || !s.wants(e) {
+				continue
+			}
+			if !e.partial || (found == 0 && !begun) {
+				if found == n {
+					return offset, found, nil
+				}
+				found++
+			}
+			offset = at + int64(start)
 		}
-		end = start
 	}
-	if count == n {
-		// More pieces of the last counted line may come before.
-		return begin, count, 0
-	}
-	return begin, count, 0
+	return offset, found, nil
 }

@@ -84,7 +84,7 @@ func (f *File) open() {
 		file.Close()
 		return
 	}
-	syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) // ours alone: never contended
+	syscall.Flock(int(file.Fd()), syscall.LOCK_EX) // readers hold it for an instant only
 	f.file, f.size = file, info.Size()
 }
 
