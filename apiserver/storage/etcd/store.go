@@ -3,8 +3,14 @@
 package etcd
 
 import (
-	"log/slog"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/miniorch/miniorch/apiserver/storage"
@@ -12,9 +18,148 @@ import (
 
 // Config tunes a Store. Zero fields have defaults.
 type Config struct {
-	PageSize int64 // keys per request of a List, default 2000
-	Logger   *slog.Logger
+	// PageSize is how many keys one request of a List fetches: etcd answers no other
+	// request of the same connection while it sends a page. Default 2000.
+	PageSize int64
 }
 
+// Store keeps keys in etcd. A key's revision is etcd's mod revision.
+type Store struct {
+	client   *clientv3.Client
+	pageSize int64
+	seen     atomic.Int64 // the highest revision that any answer carried
+
+	mu      sync.Mutex
+	streams map[string]int // guarded by mu; watches per stream, see watch.go
+	past    int            // guarded by mu; numbers the streams of watches from the past
+}
+
+var _ storage.Store = (*Store)(nil)
+
 // New returns a store on the client. The caller closes the client after its last use.
-func New(client *clientv3.Client, cfg Config) storage.Store { panic("stub") }
+func New(client *clientv3.Client, cfg Config) *Store {
+	if cfg.PageSize <= 0 {
+		cfg.PageSize = 2000
+	}
+	return &Store{client: client, pageSize: cfg.PageSize, streams: map[string]int{}}
+}
+
+// Get returns the key and the store's revision, linearizably.
+func (s *Store) Get(ctx context.Context, key string) (*storage.KV, int64, error) {
+	resp, err := s.client.Get(ctx, key)
+	if err != nil {
+		return nil, 0, fmt.Errorf("getting %s: %w", key, mapped(err))
+	}
+	s.saw(resp.Header.Revision)
+	if len(resp.Kvs) == 0 {
+		return nil, resp.Header.Revision, nil
+	}
+	kv := kvOf(resp.Kvs[0])
+	return &kv, resp.Header.Revision, nil
+}
+
+// List returns the keys with the prefix at one revision, which it fetches in pages.
+func (s *Store) List(ctx context.Context, prefix string, revision int64) ([]storage.KV, int64, error) {
+	var kvs []storage.KV
+	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
+	if prefix == "" {
+		from, end = "\x00", "\x00"
+	}
+	for {
+		resp, err := s.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(s.pageSize), clientv3.WithRev(revision))
+		if err != nil {
+			return nil, 0, fmt.Errorf("listing %s: %w", prefix, mapped(err))
+		}
+		s.saw(resp.Header.Revision)
+		if revision == 0 {
+			revision = resp.Header.Revision
+		}
+		if kvs == nil {
+			kvs = make([]storage.KV, 0, resp.Count)
+		}
+		for _, kv := range resp.Kvs {
+			kvs = append(kvs, kvOf(kv))
+		}
+		if !resp.More {
+			return kvs, revision, nil
+		}
+		from = kvs[len(kvs)-1].Key + "\x00"
+	}
+}
+
+// Write performs w in one transaction. After an error it is unknown whether the write
+// has happened.
+func (s *Store) Write(ctx context.Context, w storage.Write) (storage.Result, error) {
+	do := clientv3.OpDelete(w.Key)
+	if w.Value != nil {
+		do = clientv3.OpPut(w.Key, string(w.Value))
+	}
+	resp, err := s.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(w.Key), "=", w.Expect)).
+		Then(do).
+		Else(clientv3.OpGet(w.Key)).
+		Commit()
+	if err != nil {
+		return storage.Result{}, fmt.Errorf("writing %s: %w", w.Key, mapped(err))
+	}
+	s.saw(resp.Header.Revision)
+	result := storage.Result{Done: resp.Succeeded, Revision: resp.Header.Revision}
+	switch {
+	case !resp.Succeeded:
+		if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+			kv := kvOf(kvs[0])
+			result.Current = &kv
+		}
+	case w.Value != nil:
+		result.Current = &storage.KV{Key: w.Key, Value: w.Value, Revision: resp.Header.Revision}
+	}
+	return result, nil
+}
+
+// Revision returns the store's current revision, linearizably.
+func (s *Store) Revision(ctx context.Context) (int64, error) {
+	// The key need not exist: the header is what is asked for.
+	resp, err := s.client.Get(ctx, "\x00", clientv3.WithKeysOnly())
+	if err != nil {
+		return 0, fmt.Errorf("asking for the revision: %w", mapped(err))
+	}
+	s.saw(resp.Header.Revision)
+	return resp.Header.Revision, nil
+}
+
+// Compact drops the history before revision.
+func (s *Store) Compact(ctx context.Context, revision int64) error {
+	if _, err := s.client.Compact(ctx, revision); err != nil {
+		return fmt.Errorf("compacting at %d: %w", revision, mapped(err))
+	}
+	return nil
+}
+
+func (s *Store) saw(revision int64) {
+	for {
+		seen := s.seen.Load()
+		if revision <= seen || s.seen.CompareAndSwap(seen, revision) {
+			return
+		}
+	}
+}
+
+func kvOf(kv *mvccpb.KeyValue) storage.KV {
+	return storage.KV{Key: string(kv.Key), Value: notNil(kv.Value), Revision: kv.ModRevision}
+}
+
+// notNil keeps an empty value apart from none.
+func notNil(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}
+
+// mapped turns etcd's error into storage's where storage has one.
+func mapped(err error) error {
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return storage.ErrCompacted
+	}
+	return err
+}
