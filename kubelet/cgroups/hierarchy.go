@@ -44,7 +44,10 @@ const unifiedRoot = "/sys/fs/cgroup"
 
 // controllers are those of v1 that a pod's cgroup is made in, as runc does for a
 // container's.
-var controllers = []string{"cpu", "cpuacct", "memory", "pids", "cpuset", "devices", "freezer", "blkio", "systemd", "net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc"}
+var controllers = []string{"cpu", "cpuacct", "memory", "pids", "cpuset", "devices", "freezer", "blkio", "systemd", "net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc", unified}
+
+// unified stands for the controller-less version 2 hierarchy of a hybrid machine.
+const unified = "unified"
 
 // machine is the hierarchy of this machine, found once.
 var machine = sync.OnceValues(func() (Hierarchy, error) {
@@ -76,7 +79,14 @@ func parseMounts(lines *bufio.Scanner) map[string]string {
 	for lines.Scan() {
 		before, after, ok := strings.Cut(lines.Text(), " - ")
 		left, right := strings.Fields(before), strings.Fields(after)
-		if !ok || len(left) < 5 || len(right) < 3 || right[0] != "cgroup" {
+		if !ok || len(left) < 5 || len(right) < 3 {
+			continue
+		}
+		if right[0] == "cgroup2" {
+			// A hybrid machine: runc makes each container's cgroup here as well.
+			found[unified] = left[4]
+		}
+		if right[0] != "cgroup" {
 			continue
 		}
 		for option := range strings.SplitSeq(right[2], ",") {

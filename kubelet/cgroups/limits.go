@@ -140,7 +140,9 @@ func SwapAccounting() bool {
 		return false
 	}
 	if h.Version == V2 {
-		return true // runc leaves memory.swap.max alone where it is missing and not needed
+		// The root has no such file; any other cgroup will do.
+		found, _ := filepath.Glob(filepath.Join(h.mounts[""], "*", "memory.swap.max"))
+		return len(found) > 0
 	}
 	dir, _ := h.dir("memory", "/")
 	_, err = os.Stat(filepath.Join(dir, "memory.memsw.limit_in_bytes"))

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/status"
 
 	"github.com/miniorch/miniorch/kubelet/container"
 )
@@ -28,7 +29,10 @@ func translate(err error) error {
 	if err == nil {
 		return nil
 	}
-	native := errgrpc.ToNative(err)
+	native := err
+	if _, isStatus := status.FromError(err); isStatus {
+		native = errgrpc.ToNative(err) // some of the client's methods have done so already
+	}
 	switch {
 	case errdefs.IsNotFound(native):
 		return fmt.Errorf("%w: %w", container.ErrNotFound, native)
@@ -39,7 +43,7 @@ func translate(err error) error {
 }
 
 func isNotFound(err error) bool {
-	return err != nil && (errors.Is(err, container.ErrNotFound) || errdefs.IsNotFound(errgrpc.ToNative(err)))
+	return errors.Is(translate(err), container.ErrNotFound)
 }
 
 func randomID() string {

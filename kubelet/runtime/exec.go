@@ -231,7 +231,7 @@ func (x *execution) closeStdin(ctx context.Context) {
 	select {
 	case <-x.stdin.ended:
 		_, err := x.runtime.client.TaskService().CloseIO(ctx, &tasks.CloseIORequest{ContainerID: x.container, ExecID: x.id, Stdin: true})
-		if err != nil && ctx.Err() == nil && !isNotFound(translate(err)) {
+		if err != nil && ctx.Err() == nil && !isNotFound(err) {
 			x.runtime.cfg.Logger.Debug("cannot close the input of an exec", "container", x.container, "error", err)
 		}
 	case <-ctx.Done():

@@ -104,7 +104,7 @@ func (r *Runtime) findImage(ctx context.Context, ref string) (images.Image, erro
 	if err == nil {
 		return record, nil
 	}
-	if !isNotFound(translate(err)) {
+	if !isNotFound(err) {
 		return images.Image{}, fmt.Errorf("looking up image %q: %w", ref, translate(err))
 	}
 	// name@digest also matches the same content under any tag of that repository.
@@ -151,7 +151,7 @@ func (r *Runtime) imageInfo(ctx context.Context, record images.Image) (imageInfo
 	}
 	image := client.NewImage(r.client, record)
 	unpacked, err := image.IsUnpacked(ctx, snapshotter)
-	if err != nil && !isNotFound(translate(err)) {
+	if err != nil && !isNotFound(err) {
 		return imageInfo{}, fmt.Errorf("reading image %q: %w", record.Name, translate(err))
 	}
 	if !unpacked {
@@ -239,7 +239,7 @@ func (r *Runtime) RemoveImage(ctx context.Context, ref string) error {
 		if i == len(same)-1 {
 			opts = append(opts, images.SynchronousDelete())
 		}
-		if err := r.client.ImageService().Delete(ctx, each.Name, opts...); err != nil && !isNotFound(translate(err)) {
+		if err := r.client.ImageService().Delete(ctx, each.Name, opts...); err != nil && !isNotFound(err) {
 			return fmt.Errorf("removing image %q: %w", each.Name, translate(err))
 		}
 	}

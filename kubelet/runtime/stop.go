@@ -22,7 +22,7 @@ func (r *Runtime) Stop(ctx context.Context, id string, req container.StopRequest
 	ctx = r.scope(ctx)
 	info, err := r.store().Get(ctx, id)
 	if err != nil {
-		if isNotFound(translate(err)) {
+		if isNotFound(err) {
 			return nil
 		}
 		return fmt.Errorf("stopping container %s: %w", id, translate(err))
@@ -103,7 +103,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	ctx = r.scope(ctx)
 	info, err := r.store().Get(ctx, id)
 	if err != nil {
-		if isNotFound(translate(err)) {
+		if isNotFound(err) {
 			return nil
 		}
 		return fmt.Errorf("removing container %s: %w", id, translate(err))
