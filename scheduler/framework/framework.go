@@ -1,0 +1,246 @@
+package framework
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Framework runs the plugins of one profile.
+type Framework struct {
+	name       string
+	sort       QueueSort
+	preFilters []PreFilter
+	filters    []Filter
+	postFilter []PostFilter
+	preScores  []PreScore
+	scores     []WeightedScore
+	reserves   []Reserve
+	permits    []Permit
+	preBinds   []PreBind
+	binds      []Bind
+	signers    []Signer
+	shares     bool // every plugin that must be a Signer is one
+	waiting    waitingPods
+}
+
+// WeightedScore is a Score plugin of a profile.
+type WeightedScore struct {
+	Score
+	Weight int64
+}
+
+// New sorts the plugins of a profile by extension point.
+func New(p Profile) (*Framework, error) {
+	f := &Framework{name: p.SchedulerName, shares: true}
+	names := make(map[string]bool)
+	for _, e := range p.Plugins {
+		if names[e.Name()] {
+			return nil, fmt.Errorf("profile %q: plugin %s is listed twice", p.SchedulerName, e.Name())
+		}
+		names[e.Name()] = true
+		if err := f.add(e); err != nil {
+			return nil, fmt.Errorf("profile %q: %w", p.SchedulerName, err)
+		}
+	}
+	if f.sort == nil || len(f.binds) == 0 {
+		return nil, fmt.Errorf("profile %q needs a QueueSort and a Bind plugin", p.SchedulerName)
+	}
+	return f, nil
+}
+
+func (f *Framework) add(e Enabled) error {
+	if x, ok := e.Plugin.(QueueSort); ok {
+		if f.sort != nil {
+			return fmt.Errorf("%s and %s both sort the queue", f.sort.Name(), x.Name())
+		}
+		f.sort = x
+	}
+	if x, ok := e.Plugin.(Score); ok {
+		if e.Weight <= 0 {
+			return fmt.Errorf("%s scores and needs a weight", x.Name())
+		}
+		f.scores = append(f.scores, WeightedScore{x, e.Weight})
+	}
+	f.preFilters = appendIf(f.preFilters, e.Plugin)
+	f.filters = appendIf(f.filters, e.Plugin)
+	f.postFilter = appendIf(f.postFilter, e.Plugin)
+	f.preScores = appendIf(f.preScores, e.Plugin)
+	f.reserves = appendIf(f.reserves, e.Plugin)
+	f.permits = appendIf(f.permits, e.Plugin)
+	f.preBinds = appendIf(f.preBinds, e.Plugin)
+	f.binds = appendIf(f.binds, e.Plugin)
+	switch e.Plugin.(type) {
+	case PreFilter, Filter, PreScore, Score:
+		s, ok := e.Plugin.(Signer)
+		if ok {
+			f.signers = append(f.signers, s)
+		}
+		f.shares = f.shares && ok
+	}
+	return nil
+}
+
+func appendIf[T any](list []T, p Plugin) []T {
+	if x, ok := p.(T); ok {
+		list = append(list, x)
+	}
+	return list
+}
+
+// SchedulerName returns the name that pods ask for.
+func (f *Framework) SchedulerName() string { return f.name }
+
+// Less orders waiting pods.
+func (f *Framework) Less(a, b *QueuedPod) bool { return f.sort.Less(a, b) }
+
+// Sign returns the pod's scheduling signature; ok is false if the pod shares with no other.
+func (f *Framework) Sign(pod *PodInfo) (signature string, ok bool) {
+	if !f.shares {
+		return "", false
+	}
+	b := make([]byte, 0, 256)
+	for _, s := range f.signers {
+		if b, ok = s.Sign(b, pod); !ok {
+			return "", false
+		}
+		b = append(b, 0)
+	}
+	return string(b), true
+}
+
+// PreFilter runs the PreFilter plugins up to the first that refuses the pod.
+func (f *Framework) PreFilter(state *CycleState, pod *PodInfo, nodes Snapshot) *Status {
+	for _, p := range f.preFilters {
+		s := p.PreFilter(state, pod, nodes)
+		if s.IsSkip() {
+			state.skipFilter[p.Name()] = true
+		} else if !s.OK() {
+			return s.by(p.Name())
+		}
+	}
+	return nil
+}
+
+// Filter runs the Filter plugins on one node up to the first that refuses it.
+func (f *Framework) Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status {
+	for _, p := range f.filters {
+		if len(state.skipFilter) > 0 && state.skipFilter[p.Name()] {
+			continue
+		}
+		if s := p.Filter(state, pod, node); !s.OK() {
+			return s.by(p.Name())
+		}
+	}
+	return nil
+}
+
+// Fits reports whether the pod could run on the node, all by itself.
+func (f *Framework) Fits(pod *PodInfo, node *NodeInfo, nodes Snapshot) bool {
+	state := NewCycleState()
+	return f.PreFilter(state, pod, nodes).OK() && f.Filter(state, pod, node).OK()
+}
+
+// PostFilter runs the PostFilter plugins up to the first that makes room.
+func (f *Framework) PostFilter(ctx context.Context, state *CycleState, pod *PodInfo, nodes Snapshot) (string, *Status) {
+	var last *Status
+	for _, p := range f.postFilter {
+		node, s := p.PostFilter(ctx, state, pod, nodes)
+		if s.OK() || s.Code == Failed {
+			return node, s.by(p.Name())
+		}
+		last = s.by(p.Name())
+	}
+	return "", last
+}
+
+// PreScore runs the PreScore plugins.
+func (f *Framework) PreScore(state *CycleState, pod *PodInfo, nodes Snapshot) *Status {
+	for _, p := range f.preScores {
+		s := p.PreScore(state, pod, nodes)
+		if s.IsSkip() {
+			state.skipScore[p.Name()] = true
+		} else if !s.OK() {
+			return s.by(p.Name())
+		}
+	}
+	return nil
+}
+
+// Scores returns the Score plugins that have something to say about this pod.
+func (f *Framework) Scores(state *CycleState) []WeightedScore {
+	if len(state.skipScore) == 0 {
+		return f.scores
+	}
+	var out []WeightedScore
+	for _, s := range f.scores {
+		if !state.skipScore[s.Name()] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Reserve runs the Reserve plugins; if one fails, all are told to give back.
+func (f *Framework) Reserve(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status {
+	for _, p := range f.reserves {
+		if s := p.Reserve(ctx, state, pod, node); !s.OK() {
+			f.Unreserve(ctx, state, pod, node)
+			return s.by(p.Name())
+		}
+	}
+	return nil
+}
+
+// Unreserve runs the Reserve plugins' Unreserve, last first.
+func (f *Framework) Unreserve(ctx context.Context, state *CycleState, pod *PodInfo, node string) {
+	for i := len(f.reserves) - 1; i >= 0; i-- {
+		f.reserves[i].Unreserve(ctx, state, pod, node)
+	}
+}
+
+// Permit runs the Permit plugins. Wait, with the shortest of the times asked for, means that
+// the caller must Await the pod before it binds.
+func (f *Framework) Permit(ctx context.Context, state *CycleState, pod *PodInfo, node string) (*Status, time.Duration) {
+	var timeout time.Duration
+	var waits []string
+	for _, p := range f.permits {
+		s, d := p.Permit(ctx, state, pod, node)
+		switch {
+		case s.OK():
+		case s.Code == Wait:
+			if waits == nil || d < timeout {
+				timeout = d
+			}
+			waits = append(waits, p.Name())
+		default:
+			return s.by(p.Name()), 0
+		}
+	}
+	if waits == nil {
+		return nil, 0
+	}
+	f.waiting.add(pod.Pod.UID, waits)
+	return &Status{Code: Wait, Reasons: waits}, timeout
+}
+
+// PreBind runs the PreBind plugins.
+func (f *Framework) PreBind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status {
+	for _, p := range f.preBinds {
+		if s := p.PreBind(ctx, state, pod, node); !s.OK() {
+			return s.by(p.Name())
+		}
+	}
+	return nil
+}
+
+// Bind runs the Bind plugins up to the first that takes the pod.
+func (f *Framework) Bind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status {
+	for _, p := range f.binds {
+		if s := p.Bind(ctx, state, pod, node); !s.IsSkip() {
+			return s.by(p.Name())
+		}
+	}
+	return Fail(errors.New("no Bind plugin takes this pod"))
+}

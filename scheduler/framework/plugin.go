@@ -1,0 +1,123 @@
+// Package framework is what scheduler plugins are written against: the extension points,
+// the view of pods and nodes that they get, and the Framework that runs the plugins of a
+// profile in order. It decides nothing itself and does no I/O.
+//
+// The extension points, in the order a pod meets them:
+//
+//	QueueSort                          which pod is next
+//	PreFilter Filter PostFilter        where it can run
+//	PreScore Score (Normalize)         where it should run
+//	Reserve Permit PreBind Bind        make it so
+//
+// A plugin is any type with a Name and one or more of the interfaces below.
+package framework
+
+import (
+	"context"
+	"time"
+)
+
+// MaxScore is the best score that a plugin gives a node, 0 the worst.
+const MaxScore int64 = 100
+
+// Plugin is what all plugins have in common.
+type Plugin interface {
+	Name() string // as people know it: "NodeResourcesFit"
+}
+
+// Signer says which part of a pod the plugin's PreFilter, Filter, PreScore and Score read: it
+// appends that part to b. Pods with equal signatures get equal answers from the same node,
+// so the scheduler asks once for all of them. ok is false if the answer for one node
+// depends on more than the pod and that node. If any plugin with one of those extension points
+// is no Signer, nothing is shared.
+type Signer interface {
+	Plugin
+	Sign(b []byte, pod *PodInfo) (signed []byte, ok bool)
+}
+
+// QueueSort orders the pods that wait. A profile has exactly one.
+type QueueSort interface {
+	Plugin
+	Less(a, b *QueuedPod) bool
+}
+
+// PreFilter looks at the pod once, before any node: to refuse it altogether, or to keep in
+// state what Filter needs again and again. Skip means that the plugin's Filter has nothing
+// to say about this pod.
+type PreFilter interface {
+	Plugin
+	PreFilter(state *CycleState, pod *PodInfo, nodes Snapshot) *Status
+}
+
+// Filter says whether the pod can run on the node (nil), or why not. It is pure and is
+// called concurrently with itself.
+type Filter interface {
+	Plugin
+	Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status
+}
+
+// PostFilter is called when no node passed: it may make room. It says which node will do
+// soon, if any.
+type PostFilter interface {
+	Plugin
+	PostFilter(ctx context.Context, state *CycleState, pod *PodInfo, nodes Snapshot) (nominated string, s *Status)
+}
+
+// PreScore looks at the pod once before the nodes are scored. Skip means that the plugin
+// finds all nodes equally good for this pod.
+type PreScore interface {
+	Plugin
+	PreScore(state *CycleState, pod *PodInfo, nodes Snapshot) *Status
+}
+
+// Score says how good the node is for the pod: in [0, MaxScore], or any number if the
+// plugin is a Normalizer too. It is pure.
+type Score interface {
+	Plugin
+	Score(state *CycleState, pod *PodInfo, node *NodeInfo) int64
+}
+
+// Normalizer brings the raw scores of all nodes that passed into [0, MaxScore], in place.
+type Normalizer interface {
+	Normalize(scores []int64)
+}
+
+// Reserve takes what the pod will need on the node; Unreserve gives it back if anything
+// later fails, and must cope with a Reserve that did not happen.
+type Reserve interface {
+	Plugin
+	Reserve(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status
+	Unreserve(ctx context.Context, state *CycleState, pod *PodInfo, node string)
+}
+
+// Permit has the last word on a decision: nil, a refusal, or Wait, and then how long to wait
+// for somebody to call Allow or Reject on the Framework.
+type Permit interface {
+	Plugin
+	Permit(ctx context.Context, state *CycleState, pod *PodInfo, node string) (*Status, time.Duration)
+}
+
+// PreBind does what must be done before the pod may be bound.
+type PreBind interface {
+	Plugin
+	PreBind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status
+}
+
+// Bind tells the API server. The first plugin that does not Skip has bound the pod.
+type Bind interface {
+	Plugin
+	Bind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status
+}
+
+// Enabled is a plugin in a profile. Weight multiplies its scores.
+type Enabled struct {
+	Plugin
+	Weight int64
+}
+
+// Profile is a list of plugins, in the order they are asked, under the name that pods ask for
+// in spec.schedulerName.
+type Profile struct {
+	SchedulerName string
+	Plugins       []Enabled
+}

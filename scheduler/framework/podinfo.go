@@ -1,0 +1,96 @@
+package framework
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+// What a container that asks for nothing is taken to use when nodes are scored: else all
+// pods that ask for nothing would go to one node.
+const (
+	assumedMilliCPU = 100
+	assumedMemory   = 200 << 20
+)
+
+// PodInfo is a pod with what plugins ask about it worked out once. It is immutable.
+type PodInfo struct {
+	Pod      *corev1.Pod
+	Requests Resources // Pods is 1
+	Assumed  Resources // Requests, with something for containers that ask for nothing
+	Ports    []HostPort
+	Owner    types.UID // of the controller that made the pod; empty: none
+	Priority int32
+}
+
+// HostPort is a port of the node that a pod takes.
+type HostPort struct {
+	IP       string // empty: all addresses
+	Protocol corev1.Protocol
+	Port     int32
+}
+
+// Conflicts reports whether two pods cannot have these ports on one node.
+func (a HostPort) Conflicts(b HostPort) bool {
+	return a.Port == b.Port && a.Protocol == b.Protocol && (a.IP == b.IP || a.IP == "" || b.IP == "")
+}
+
+// NewPodInfo works out what plugins ask about p.
+func NewPodInfo(p *corev1.Pod) *PodInfo {
+	info := &PodInfo{Pod: p, Requests: ResourcesOf(api.PodRequests(p))}
+	info.Requests.Pods = 1
+	info.Assumed = info.Requests
+	for i := range p.Spec.Containers {
+		c := &p.Spec.Containers[i]
+		if _, ok := c.Resources.Requests[corev1.ResourceCPU]; !ok {
+			info.Assumed.MilliCPU += assumedMilliCPU
+		}
+		if _, ok := c.Resources.Requests[corev1.ResourceMemory]; !ok {
+			info.Assumed.Memory += assumedMemory
+		}
+		info.addPorts(c)
+	}
+	for i := range p.Spec.InitContainers {
+		if c := &p.Spec.InitContainers[i]; api.IsSidecar(c) {
+			info.addPorts(c)
+		}
+	}
+	if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
+		info.Owner = ref.UID
+	}
+	if p.Spec.Priority != nil {
+		info.Priority = *p.Spec.Priority
+	}
+	return info
+}
+
+func (p *PodInfo) addPorts(c *corev1.Container) {
+	for _, port := range c.Ports {
+		if port.HostPort == 0 {
+			continue
+		}
+		hp := HostPort{IP: port.HostIP, Protocol: port.Protocol, Port: port.HostPort}
+		if hp.IP == "0.0.0.0" || hp.IP == "::" {
+			hp.IP = ""
+		}
+		if hp.Protocol == "" {
+			hp.Protocol = corev1.ProtocolTCP
+		}
+		p.Ports = append(p.Ports, hp)
+	}
+}
+
+// Name returns namespace/name, for logs.
+func (p *PodInfo) Name() string { return p.Pod.Namespace + "/" + p.Pod.Name }
+
+// QueuedPod is a pod that waits to be scheduled.
+type QueuedPod struct {
+	*PodInfo
+	Since    time.Time // when it came
+	Attempts int       // that failed
+	Failed   time.Time // when the last one did
+}

@@ -1,0 +1,20 @@
+// Package prioritysort orders waiting pods: the higher priority first, then who came first.
+package prioritysort
+
+import (
+	"github.com/miniorch/miniorch/scheduler/framework"
+)
+
+// Plugin is PrioritySort.
+type Plugin struct{}
+
+// Name returns the plugin's name.
+func (Plugin) Name() string { return "PrioritySort" }
+
+// Less reports whether a goes before b.
+func (Plugin) Less(a, b *framework.QueuedPod) bool {
+	if a.Priority != b.Priority {
+		return a.Priority > b.Priority
+	}
+	return a.Since.Before(b.Since)
+}
