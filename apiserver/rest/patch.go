@@ -33,6 +33,9 @@ const (
 	maxPatched = 3 << 20
 )
 
+// The library bounds what the copies of one patch add up to only through a variable of its own.
+func init() { jsonpatch.AccumulatedCopySizeLimit = maxPatched }
+
 // Patch changes part of an object, or of what a subresource shows of it. It is applied
 // anew to the newest version whenever somebody else wrote in between, unless the patch
 // itself names a resourceVersion.
@@ -134,30 +137,8 @@ func (p *patch) parseJSONPatch() error {
 		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(operations)))
 	}
-	// The library limits what copies add up to only through a variable of its own; here
-	// the document's size is looked at after each of them.
-	p.apply = func(doc []byte) ([]byte, error) { return applyInPieces(operations, doc) }
+	p.apply = operations.Apply
 	return nil
-}
-
-// applyInPieces applies a patch such that no more than one copy happens between two looks at
-// the document's size.
-func applyInPieces(operations jsonpatch.Patch, doc []byte) ([]byte, error) {
-	start := 0
-	var err error
-	for i, op := range operations {
-		if op.Kind() != "copy" && i != len(operations)-1 {
-			continue
-		}
-		if doc, err = operations[start : i+1].Apply(doc); err != nil {
-			return nil, err
-		}
-		if len(doc) > maxPatched {
-			return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the patched object would be larger than %d bytes", maxPatched))
-		}
-		start = i + 1
-	}
-	return doc, nil
 }
 
 // applyTo returns the patched form of current, which stays as it is.
@@ -199,6 +180,9 @@ func patchError(err error) error {
 	}
 	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
 		return apierrors.NewBadRequest(err.Error())
+	}
+	if tooMuch := (*jsonpatch.AccumulatedCopySizeError)(nil); errors.As(err, &tooMuch) {
+		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	}
 	return unprocessable(err)
 }

@@ -18,6 +18,7 @@ func (s *Store) view(it *watchcache.Item) (*watchcache.Item, error) {
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("converting %s to %s: %w", it.Key, s.desc.GVK(), err))
 	}
+	clearType(obj)
 	return watchcache.NewItem(it.Key, obj, it.Revision), nil
 }
 

@@ -109,6 +109,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		}
 		select {
 		case <-w.cache.Ready():
+		case <-w.cache.Done():
 		case <-tick(w.bookmarks):
 			if rev, ok := w.cache.Progress(); ok {
 				return bookmark(rev), nil

@@ -42,13 +42,9 @@ func (c *Claim) finish(h *holding) {
 }
 
 // Assign fills in the addresses of a Service that is about to be stored: cluster IPs, IP
-// families and node ports. old is what is stored, nil for a new Service. svc must have
-// its UID.
+// families and node ports. old is what is stored, nil for a new Service. svc must have its
+// UID, and whatever it is to keep from old: that is the kind's strategy.
 func (s *Services) Assign(svc, old *corev1.Service) (*Claim, field.ErrorList) {
-	if old != nil {
-		shed(svc, old)
-		inherit(svc, old)
-	}
 	align(svc)
 	c := &Claim{services: s, owner: svc.UID}
 	s.mu.Lock()
@@ -77,61 +73,6 @@ func missing[T comparable](before, after []T) []T {
 		}
 	}
 	return gone
-}
-
-// inherit keeps the addresses that a writer who does not know them left out.
-func inherit(svc, old *corev1.Service) {
-	if hasClusterIP(svc) && hasClusterIP(old) {
-		if svc.Spec.ClusterIP == "" && len(svc.Spec.ClusterIPs) == 0 {
-			svc.Spec.ClusterIP, svc.Spec.ClusterIPs = old.Spec.ClusterIP, old.Spec.ClusterIPs
-		}
-	}
-	if !hasNodePorts(svc) || !hasNodePorts(old) {
-		return
-	}
-	type key struct {
-		protocol corev1.Protocol
-		port     int32
-	}
-	known := map[key]int32{}
-	for _, p := range old.Spec.Ports {
-		known[key{p.Protocol, p.Port}] = p.NodePort
-	}
-	named := map[int32]bool{}
-	for _, p := range svc.Spec.Ports {
-		named[p.NodePort] = true
-	}
-	for i := range svc.Spec.Ports {
-		p := &svc.Spec.Ports[i]
-		if before := known[key{p.Protocol, p.Port}]; p.NodePort == 0 && !named[before] {
-			p.NodePort = before
-		}
-	}
-	if svc.Spec.HealthCheckNodePort == 0 && needsHealthPort(svc) {
-		svc.Spec.HealthCheckNodePort = old.Spec.HealthCheckNodePort
-	}
-}
-
-// shed removes the addresses that a change of type makes meaningless, when the writer left
-// them as they were: who only wants another type need not know them.
-func shed(svc, old *corev1.Service) {
-	if !hasClusterIP(svc) && hasClusterIP(old) && svc.Spec.ClusterIP == old.Spec.ClusterIP {
-		svc.Spec.ClusterIP, svc.Spec.ClusterIPs, svc.Spec.IPFamilies, svc.Spec.IPFamilyPolicy = "", nil, nil, nil
-	}
-	if !hasNodePorts(svc) && hasNodePorts(old) {
-		was := map[int32]bool{}
-		for _, p := range old.Spec.Ports {
-			was[p.NodePort] = true
-		}
-		for i := range svc.Spec.Ports {
-			if was[svc.Spec.Ports[i].NodePort] {
-				svc.Spec.Ports[i].NodePort = 0
-			}
-		}
-	}
-	if !needsHealthPort(svc) && svc.Spec.HealthCheckNodePort == old.Spec.HealthCheckNodePort {
-		svc.Spec.HealthCheckNodePort = 0
-	}
 }
 
 // align brings fields in line that say the same or follow from one another.
