@@ -5,47 +5,79 @@ package apiserver
 
 import (
 	"context"
-	"log/slog"
-	"net"
 	"net/http"
 
-	"k8s.io/utils/clock"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/apiserver/registry"
+	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/pkg/client"
-	"github.com/miniorch/miniorch/pkg/decision"
 )
-
-// Config is what a Server can be told. Every field has a default.
-type Config struct {
-	Listener net.Listener // serve TLS here; nil: in-process clients only
-
-	Clock     clock.WithTicker
-	Logger    *slog.Logger
-	Rand      func() float64
-	Decisions *decision.Log // served at /debug/decisions
-}
 
 // Server is one API server.
 type Server struct {
-	ready chan struct{}
+	cfg      Config
+	store    storage.Store
+	registry *rest.Registry
+	handler  http.Handler
+	ready    chan struct{}
 }
 
 // New makes a server over store. It starts nothing.
 func New(store storage.Store, cfg Config) (*Server, error) {
-	return &Server{ready: make(chan struct{})}, nil
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, store: store, ready: make(chan struct{})}
+	s.registry = rest.New(store, registry.All(cfg.Registry), cfg.restConfig())
+	if cfg.Tokens != nil {
+		cfg.Tokens.Bind(s.registry)
+	}
+	s.handler = s.routes()
+	return s, nil
 }
 
-// Run serves until ctx ends and returns with no goroutine left behind.
-func (s *Server) Run(ctx context.Context) error { panic("stub") }
+// Run serves until ctx ends and returns with no goroutine left behind. The caches are
+// stopped last, so that requests which are still being served can end properly.
+func (s *Server) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	engine, background := errgroup.WithContext(background)
+	engine.Go(func() error { return s.registry.Run(background) })
+
+	front, ctx := errgroup.WithContext(ctx)
+	front.Go(func() error { // the engine's failure ends everything
+		select {
+		case <-background.Done():
+			return engine.Wait()
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	front.Go(func() error { return s.bootstrap(ctx) })
+	if s.cfg.Listener != nil {
+		front.Go(func() error { return s.serve(ctx) })
+	}
+	err := front.Wait()
+	stop()
+	if engineErr := engine.Wait(); err == nil {
+		err = engineErr
+	}
+	return err
+}
 
 // Ready is closed once every cache is filled and the cluster's own objects exist.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // Handler returns the HTTP handler, for serving without a listener of the server's own.
-func (s *Server) Handler() http.Handler { panic("stub") }
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Registry returns the engine, for what needs more than a client.
+func (s *Server) Registry() *rest.Registry { return s.registry }
 
 // Client returns an in-process transport that acts as user: authorization, admission and
 // validation run, serialization does not.
-func (s *Server) Client(user auth.User) client.Transport { panic("stub") }
+func (s *Server) Client(user auth.User) client.Transport { return s.registry.Client(user) }

@@ -1,0 +1,145 @@
+// Package discovery tells clients what there is: which groups, versions and resources, what
+// can be done with them and by which names people call them. Everything is derived from
+// the resource descriptors.
+package discovery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+
+	"github.com/miniorch/miniorch/apiserver/resource"
+)
+
+const (
+	mediaJSON       = "application/json"
+	mediaAggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+)
+
+// Version is what /version says. Clients compare it with their own: it names the release
+// of Kubernetes whose API this is.
+var Version = version.Info{
+	Major: "1", Minor: "37", GitVersion: "v1.37.0+miniorch", GitTreeState: "clean",
+	BuildDate: "1970-01-01T00:00:00Z", GoVersion: runtime.Version(), Compiler: runtime.Compiler,
+	Platform: runtime.GOOS + "/" + runtime.GOARCH,
+}
+
+// Service serves /api, /apis and what lies between them and the resources.
+type Service struct {
+	descriptors func() []resource.Descriptor
+	address     string
+}
+
+// New returns the service for the resources that descriptors lists at the time of a request.
+// address is where the server is reached, host:port, and may be empty.
+func New(descriptors func() []resource.Descriptor, address string) *Service {
+	return &Service{descriptors: descriptors, address: address}
+}
+
+// Root serves /api: the versions of the core group.
+func (s *Service) Root(w http.ResponseWriter, r *http.Request) {
+	gs := groups(s.descriptors())
+	if wantsAggregated(r) {
+		write(w, r, mediaAggregated, aggregated(gs, true))
+		return
+	}
+	out := &metav1.APIVersions{
+		TypeMeta: metav1.TypeMeta{Kind: "APIVersions"}, Versions: []string{},
+		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: s.address}},
+	}
+	for _, g := range gs {
+		if g.name == "" {
+			for _, v := range g.versions {
+				out.Versions = append(out.Versions, v.version)
+			}
+		}
+	}
+	write(w, r, mediaJSON, out)
+}
+
+// Groups serves /apis: all groups but the core.
+func (s *Service) Groups(w http.ResponseWriter, r *http.Request) {
+	gs := groups(s.descriptors())
+	if wantsAggregated(r) {
+		write(w, r, mediaAggregated, aggregated(gs, false))
+		return
+	}
+	write(w, r, mediaJSON, groupList(gs))
+}
+
+// Group serves /apis/GROUP.
+func (s *Service) Group(w http.ResponseWriter, r *http.Request, name string) bool {
+	gs := groups(s.descriptors())
+	i := slices.IndexFunc(gs, func(g group) bool { return g.name == name && name != "" })
+	if i < 0 {
+		return false
+	}
+	out := apiGroup(gs[i])
+	write(w, r, mediaJSON, &out)
+	return true
+}
+
+// Resources serves /api/VERSION and /apis/GROUP/VERSION.
+func (s *Service) Resources(w http.ResponseWriter, r *http.Request, gv schema.GroupVersion) bool {
+	for _, g := range groups(s.descriptors()) {
+		for _, v := range g.versions {
+			if g.name == gv.Group && v.version == gv.Version {
+				write(w, r, mediaJSON, resourceList(gv, v))
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ServeVersion serves /version.
+func (s *Service) ServeVersion(w http.ResponseWriter, r *http.Request) {
+	write(w, r, mediaJSON, Version)
+}
+
+// wantsAggregated reports whether the client prefers everything in one document.
+func wantsAggregated(r *http.Request) bool {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		media, params, err := mime.ParseMediaType(part)
+		if err != nil || media != mediaJSON {
+			continue
+		}
+		if params["as"] == "" {
+			return false // plain comes first
+		}
+		if params["as"] == "APIGroupDiscoveryList" && params["g"] == "apidiscovery.k8s.io" && params["v"] == "v2" {
+			return true
+		}
+	}
+	return false
+}
+
+// write answers with JSON; a client that has it already is told so.
+func write(w http.ResponseWriter, r *http.Request, media string, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	sum := sha256.Sum256(data)
+	etag := `"` + strings.ToUpper(hex.EncodeToString(sum[:])) + `"`
+	h := w.Header()
+	h.Set("Content-Type", media)
+	h.Set("Vary", "Accept")
+	h.Set("ETag", etag)
+	h.Set("Cache-Control", "public")
+	if slices.Contains(strings.Split(strings.ReplaceAll(r.Header.Get("If-None-Match"), " ", ""), ","), etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(append(data, '\n')) // the client may be gone
+}

@@ -1,0 +1,207 @@
+// Package handlers is the API server's HTTP side: it reads requests, finds out who sends
+// them and whether they may, hands them to the engine (apiserver/rest) and writes what it
+// returns in the format that the client asked for. It holds no state of the cluster and
+// decides nothing about objects.
+package handlers
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/apiserver/resource"
+	"github.com/miniorch/miniorch/apiserver/rest"
+	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
+)
+
+// Config tunes a Handler. All but the marked fields must be set.
+type Config struct {
+	Authenticator auth.Authenticator
+	Authorizer    auth.Authorizer
+	Kubelets      Kubelets // optional: log and exec answer 503 without
+
+	MaxInFlight, MaxMutatingInFlight int
+	RequestTimeout                   time.Duration
+
+	Metrics prometheus.Registerer
+	Clock   clock.WithTicker
+	Logger  *slog.Logger
+	Rand    func() uint64
+}
+
+// Handler serves the REST API and whatever else is added with Handle.
+type Handler struct {
+	registry *rest.Registry
+	cfg      Config
+	metrics  *metrics
+	router   *mux.Router
+	chain    http.Handler
+	reading  chan struct{} // as many tokens as requests may be served at once
+	writing  chan struct{}
+}
+
+// New returns the handler of everything below /api and /apis.
+func New(registry *rest.Registry, cfg Config) *Handler {
+	h := &Handler{
+		registry: registry, cfg: cfg, metrics: newMetrics(cfg.Metrics),
+		// Names are matched as they were sent, so that an encoded slash can never move a
+		// request to another resource; nothing is cleaned up and nobody redirected.
+		router:  mux.NewRouter().UseEncodedPath().SkipClean(true),
+		reading: make(chan struct{}, cfg.MaxInFlight),
+		writing: make(chan struct{}, cfg.MaxMutatingInFlight),
+	}
+	for _, root := range []string{"/api/{version}", "/apis/{group}/{version}"} {
+		for _, pattern := range patterns {
+			h.router.HandleFunc(root+pattern, h.serveResource)
+		}
+	}
+	h.router.NotFoundHandler = h.path(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, r, pathNotFound())
+	}))
+	h.chain = h.filters(h.router)
+	return h
+}
+
+// Handle serves a path that is no resource, and with a slash at its end everything below
+// it. The authorizer is asked about it as a path. It is called before the first request.
+func (h *Handler) Handle(path string, handler http.Handler) {
+	if path[len(path)-1] == '/' {
+		h.router.PathPrefix(path).Handler(h.path(handler))
+		return
+	}
+	h.router.Handle(path, h.path(handler))
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.chain.ServeHTTP(w, r) }
+
+// served is a target that exists.
+type served struct {
+	target
+	store *rest.Store
+	desc  *resource.Descriptor
+	sub   *resource.Subresource // nil: the object itself
+}
+
+// find looks the target up.
+func (h *Handler) find(t target) (*served, error) {
+	store, ok := h.registry.Lookup(t.gvr())
+	if !ok {
+		return nil, pathNotFound()
+	}
+	desc := store.Descriptor()
+	s := &served{target: t, store: store, desc: &desc}
+	if t.namespace != "" && !desc.Namespaced {
+		return nil, pathNotFound()
+	}
+	if t.name != "" && t.namespace == "" && desc.Namespaced {
+		return nil, pathNotFound()
+	}
+	if t.subresource == "" {
+		return s, nil
+	}
+	for i := range desc.Subresources {
+		if desc.Subresources[i].Name == t.subresource {
+			s.sub = &desc.Subresources[i]
+			return s, nil
+		}
+	}
+	return nil, pathNotFound()
+}
+
+// encoding returns how an item of the target is encoded, and as what kind.
+func (s *served) encoding(f format, it *watchcache.Item) (schema.GroupVersionKind, encodeFunc) {
+	protobuf := f.media == mediaProtobuf
+	switch {
+	case f.shape == metadata && protobuf:
+		return partialKind, metadataProtobuf
+	case f.shape == metadata:
+		return partialKind, metadataJSON
+	}
+	gvk := s.desc.GVK()
+	if it != nil && s.sub != nil { // scale: another kind
+		if k, err := kindOf(it.Object); err == nil {
+			gvk = k
+		}
+	}
+	if protobuf {
+		return gvk, itemProtobuf
+	}
+	return gvk, itemJSON
+}
+
+// serveResource is the handler of every resource.
+func (h *Handler) serveResource(w http.ResponseWriter, r *http.Request) {
+	if err := h.serve(w, r); err != nil {
+		writeError(w, r, err)
+	}
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
+	t, err := readTarget(r)
+	if err != nil {
+		return err
+	}
+	query, err := parseQuery(r)
+	if err != nil {
+		return err
+	}
+	isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
+	isWatch := isRead && t.subresource == "" && wantsWatch(query)
+	verb, known := t.verb(r, isWatch)
+	connect := isConnect(t)
+	if connect && (isRead || r.Method == http.MethodPost) {
+		verb, known = connectVerb(r), true
+	}
+	note(r, verb, t)
+	user, _ := auth.UserFrom(r.Context())
+	if err := h.authorize(r.Context(), t.attributes(user, verb)); err != nil {
+		return err
+	}
+	if connect && t.subresource != "log" && t.subresource != "exec" {
+		return failure(http.StatusNotImplemented, metav1.StatusReasonMethodNotAllowed, "pods/"+t.subresource+" is not implemented")
+	}
+	s, err := h.find(t)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return methodNotAllowed(t, r.Method)
+	}
+	if connect {
+		return h.connect(w, r, s, query)
+	}
+	if isWatch {
+		return h.watch(w, r, s, query)
+	}
+	return h.limited(r, func(r *http.Request) error { return h.dispatch(w, r, s, verb, query) })
+}
+
+func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, s *served, verb string, query url.Values) error {
+	inNamespace := s.namespace != "" || !s.desc.Namespaced
+	switch {
+	case verb == "list":
+		return h.list(w, r, s, query)
+	case verb == "get":
+		return h.get(w, r, s, query)
+	case verb == "create" && (s.name == "") == (s.sub == nil) && inNamespace:
+		return h.create(w, r, s, query)
+	case verb == "update" && s.name != "":
+		return h.update(w, r, s, query)
+	case verb == "patch" && s.name != "":
+		return h.patch(w, r, s, query)
+	case verb == "delete" && s.sub == nil:
+		return h.delete(w, r, s, query)
+	case verb == "deletecollection" && inNamespace:
+		return h.deleteCollection(w, r, s, query)
+	}
+	return methodNotAllowed(s.target, verb)
+}

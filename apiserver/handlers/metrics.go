@@ -1,0 +1,86 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics count requests under the names that dashboards for Kubernetes know.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	watches  *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	labels := []string{"verb", "group", "version", "resource", "subresource"}
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "apiserver_request_total", Help: "Requests served, by what they were about and how they ended.",
+		}, append(labels, "code")),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "apiserver_request_duration_seconds", Help: "Time from a request's arrival to the end of its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, labels),
+		watches: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "apiserver_longrunning_requests", Help: "Watches that are being served.",
+		}, []string{"group", "resource"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.seconds, m.watches)
+	}
+	return m
+}
+
+// observe counts a request. Only resources that exist make a label: a stranger must not be
+// able to fill memory with names.
+func (m *metrics) observe(s *requestState, r *http.Request, rec *recorder, took time.Duration) {
+	t := s.target
+	if s.verb == "" || rec.code == http.StatusNotFound || rec.code == http.StatusUnauthorized || rec.code == http.StatusForbidden {
+		t = target{}
+	}
+	verb := s.verb
+	if verb == "" {
+		verb = "other"
+	}
+	m.requests.WithLabelValues(verb, t.group, t.version, t.resource, t.subresource, strconv.Itoa(rec.code)).Inc()
+	if verb != "watch" && verb != "connect" {
+		m.seconds.WithLabelValues(verb, t.group, t.version, t.resource, t.subresource).Observe(took.Seconds())
+	}
+}
+
+// recorder remembers the code of an answer.
+type recorder struct {
+	http.ResponseWriter
+	code int
+}
+
+func (rec *recorder) WriteHeader(code int) {
+	if rec.code == 0 || rec.code < 200 {
+		rec.code = code
+	}
+	rec.ResponseWriter.WriteHeader(code)
+}
+
+func (rec *recorder) Write(b []byte) (int, error) {
+	if rec.code == 0 {
+		rec.code = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// Flush and Hijack are what libraries look for.
+func (rec *recorder) Flush() { _ = http.NewResponseController(rec.ResponseWriter).Flush() }
+
+// markHijacked notes that the connection now speaks another protocol.
+func markHijacked(w http.ResponseWriter) {
+	if rec, ok := w.(*recorder); ok {
+		rec.code = http.StatusSwitchingProtocols
+	}
+}

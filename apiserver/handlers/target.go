@@ -1,0 +1,119 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/gorilla/mux"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/miniorch/miniorch/apiserver/auth"
+)
+
+// target is what a URL below /api or /apis points at.
+type target struct {
+	group, version string
+	namespace      string
+	resource       string
+	name           string
+	subresource    string
+}
+
+// patterns are the routes of every resource. What exists is looked up in the registry when
+// a request comes, so that kinds can be added while the server runs.
+var patterns = []string{
+	"/{resource}",
+	"/{resource}/{name}",
+	"/namespaces/{namespace}/{resource}",
+	"/namespaces/{namespace}/{resource}/{name}",
+	"/namespaces/{namespace}/{resource}/{name}/{subresource}",
+	"/{resource}/{name}/{subresource}",
+}
+
+// readTarget takes a matched URL apart. Every part is decoded once; what could be taken for a
+// path is refused.
+func readTarget(r *http.Request) (target, error) {
+	vars := mux.Vars(r)
+	var t target
+	for name, field := range map[string]*string{
+		"group": &t.group, "version": &t.version, "namespace": &t.namespace,
+		"resource": &t.resource, "name": &t.name, "subresource": &t.subresource,
+	} {
+		value, err := url.PathUnescape(vars[name])
+		if err != nil {
+			return t, apierrors.NewBadRequest("malformed path: " + err.Error())
+		}
+		if !plainSegment(value) {
+			return t, apierrors.NewBadRequest("malformed path: invalid " + name)
+		}
+		*field = value
+	}
+	return t.namespacesThemselves(), nil
+}
+
+// plainSegment reports whether s can be one part of a path and nothing more.
+func plainSegment(s string) bool {
+	if s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] == '/' || s[i] == '\\' || s[i] == '%' || s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// namespacesThemselves reads /api/v1/namespaces/NAME/status and /finalize, which look like a
+// collection in a namespace, as what they are.
+func (t target) namespacesThemselves() target {
+	core := t.group == "" && t.version == "v1"
+	if core && t.namespace != "" && t.name == "" && (t.resource == "status" || t.resource == "finalize") {
+		return target{version: t.version, resource: "namespaces", name: t.namespace, subresource: t.resource}
+	}
+	return t
+}
+
+func (t target) gvr() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: t.group, Version: t.version, Resource: t.resource}
+}
+
+// attributes is what the authorizer is asked about.
+func (t target) attributes(user auth.User, verb string) auth.Attributes {
+	namespace := t.namespace
+	if t.group == "" && t.resource == "namespaces" {
+		namespace = t.name
+	}
+	return auth.Attributes{
+		User: user, Verb: verb, Group: t.group, Version: t.version, Resource: t.resource,
+		Subresource: t.subresource, Namespace: namespace, Name: t.name,
+	}
+}
+
+// verb names what the request does. ok is false for methods that nothing has.
+func (t target) verb(r *http.Request, watch bool) (verb string, ok bool) {
+	collection := t.name == ""
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		switch {
+		case collection && watch:
+			return "watch", true
+		case collection:
+			return "list", true
+		}
+		return "get", true
+	case http.MethodPost:
+		return "create", true
+	case http.MethodPut:
+		return "update", true
+	case http.MethodPatch:
+		return "patch", true
+	case http.MethodDelete:
+		if collection {
+			return "deletecollection", true
+		}
+		return "delete", true
+	}
+	return "", false
+}

@@ -1,0 +1,192 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/miniorch/miniorch/apiserver/rest"
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+// writeFormat chooses the format of a write's answer before anything is written.
+func writeFormat(r *http.Request) (format, error) { return negotiate(r, metadata, table) }
+
+func (h *Handler) create(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
+	f, err := writeFormat(r)
+	if err != nil {
+		return err
+	}
+	var opts metav1.CreateOptions
+	if err := decodeOptions(query, &opts); err != nil {
+		return err
+	}
+	body, kind, err := emptyBody(s)
+	if err != nil {
+		return err
+	}
+	if err := decodeBody(w, r, body, kind, opts.FieldValidation); err != nil {
+		return err
+	}
+	obj, ok := body.(api.Object)
+	if !ok {
+		return apierrors.NewBadRequest(kind.Kind + " has no metadata")
+	}
+	if s.sub != nil {
+		return h.createSubresource(w, r, s, f, obj, opts)
+	}
+	it, err := s.store.Create(r.Context(), s.namespace, obj, opts)
+	if err != nil {
+		return err
+	}
+	sendWarnings(w, r)
+	h.writeItem(w, r, http.StatusCreated, f, s, it)
+	return nil
+}
+
+func (h *Handler) createSubresource(w http.ResponseWriter, r *http.Request, s *served, f format, body api.Object, opts metav1.CreateOptions) error {
+	result, err := s.store.CreateSubresource(r.Context(), s.namespace, s.name, s.subresource, body, opts)
+	if err != nil {
+		return err
+	}
+	sendWarnings(w, r)
+	f.shape = whole
+	if s.subresource == "binding" || s.subresource == "eviction" { // nothing to show but that it is done
+		writeObject(w, r, http.StatusCreated, f, success(nil, http.StatusCreated))
+		return nil
+	}
+	writeObject(w, r, http.StatusCreated, f, result)
+	return nil
+}
+
+func (h *Handler) update(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
+	f, err := writeFormat(r)
+	if err != nil {
+		return err
+	}
+	var opts metav1.UpdateOptions
+	if err := decodeOptions(query, &opts); err != nil {
+		return err
+	}
+	body, kind, err := emptyBody(s)
+	if err != nil {
+		return err
+	}
+	if err := decodeBody(w, r, body, kind, opts.FieldValidation); err != nil {
+		return err
+	}
+	obj, ok := body.(api.Object)
+	if !ok {
+		return apierrors.NewBadRequest(kind.Kind + " has no metadata")
+	}
+	it, created, err := s.store.Update(r.Context(), s.namespace, s.name, s.subresource, rest.Replace(obj), rest.UpdateOptions{UpdateOptions: opts})
+	if err != nil {
+		return err
+	}
+	code := http.StatusOK
+	if created {
+		code = http.StatusCreated
+	}
+	sendWarnings(w, r)
+	h.writeItem(w, r, code, plainOnSubresource(f, s), s, it)
+	return nil
+}
+
+func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
+	f, err := writeFormat(r)
+	if err != nil {
+		return err
+	}
+	var opts metav1.PatchOptions
+	if err := decodeOptions(query, &opts); err != nil {
+		return err
+	}
+	media, err := patchType(r)
+	if err != nil {
+		return err
+	}
+	data, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	it, err := s.store.Patch(r.Context(), s.namespace, s.name, s.subresource, types.PatchType(media), data, opts)
+	if err != nil {
+		return err
+	}
+	sendWarnings(w, r)
+	h.writeItem(w, r, http.StatusOK, plainOnSubresource(f, s), s, it)
+	return nil
+}
+
+// plainOnSubresource: the columns of a table are the object's, not a subresource kind's.
+func plainOnSubresource(f format, s *served) format {
+	if f.shape == table && s.sub != nil && s.sub.Kind != "" {
+		f.shape = whole
+	}
+	return f
+}
+
+// returnsDeleted are the resources whose deletion answers with the object; others answer
+// with a Status.
+var returnsDeleted = map[string]bool{"pods": true, "services": true, "serviceaccounts": true}
+
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request, s *served, _ url.Values) error {
+	f, err := writeFormat(r)
+	if err != nil {
+		return err
+	}
+	opts, err := deleteOptions(w, r)
+	if err != nil {
+		return err
+	}
+	it, deleted, err := s.store.Delete(r.Context(), s.namespace, s.name, opts)
+	if err != nil {
+		return err
+	}
+	sendWarnings(w, r)
+	if !deleted || s.group == "" && returnsDeleted[s.resource] {
+		h.writeItem(w, r, http.StatusOK, f, s, it)
+		return nil
+	}
+	f.shape = whole
+	writeObject(w, r, http.StatusOK, f, success(&metav1.StatusDetails{
+		Name: s.name, Group: s.group, Kind: s.resource, UID: it.Object.GetUID(),
+	}, 0))
+	return nil
+}
+
+func (h *Handler) deleteCollection(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
+	f, err := writeFormat(r)
+	if err != nil {
+		return err
+	}
+	var selected metav1.ListOptions
+	if err := decodeOptions(query, &selected); err != nil {
+		return err
+	}
+	opts, err := deleteOptions(w, r)
+	if err != nil {
+		return err
+	}
+	items, err := s.store.DeleteCollection(r.Context(), s.namespace, opts, selected)
+	if err != nil {
+		return err
+	}
+	sendWarnings(w, r)
+	h.writeList(w, r, f, s, &rest.ListResult{Items: items})
+	return nil
+}
+
+func success(details *metav1.StatusDetails, code int32) *metav1.Status {
+	return &metav1.Status{
+		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+		Status:   metav1.StatusSuccess, Details: details, Code: code,
+	}
+}
+
+// headerSafe makes a text fit for one header.
+var headerSafe = strings.NewReplacer("\\", "\\\\", `"`, `\"`, "\n", " ", "\r", " ", "\t", " ")
