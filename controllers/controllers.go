@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,7 +17,12 @@ import (
 
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/deployment"
+	"github.com/miniorch/miniorch/controllers/endpoints"
+	"github.com/miniorch/miniorch/controllers/endpointslice"
+	"github.com/miniorch/miniorch/controllers/nodeipam"
 	"github.com/miniorch/miniorch/controllers/replicaset"
+	"github.com/miniorch/miniorch/controllers/rootca"
+	"github.com/miniorch/miniorch/controllers/serviceaccount"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
@@ -79,7 +85,19 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 	m.roster = []entry{
 		{"replicaset", replicaset.New(transport, informers, shared)},
 		{"deployment", deployment.New(transport, informers, shared)},
+		{"endpoints", endpoints.New(transport, informers, shared)},
+		{"endpointslice", endpointslice.New(transport, informers, shared)},
+		{"serviceaccount", serviceaccount.New(transport, informers, shared)},
 	}
+	if cfg.ClusterCIDR.IsValid() {
+		m.roster = append(m.roster, entry{"nodeipam", nodeipam.New(transport, informers, nodeipam.Config{
+			Config: shared, Cluster: cfg.ClusterCIDR, MaskSize: cfg.NodeCIDRMaskSize,
+		})})
+	}
+	if len(cfg.RootCA) > 0 {
+		m.roster = append(m.roster, entry{"rootca", rootca.New(transport, informers, cfg.RootCA, shared)})
+	}
+	m.roster = slices.DeleteFunc(m.roster, func(e entry) bool { return slices.Contains(cfg.Disable, e.name) })
 	return m
 }
 

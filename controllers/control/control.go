@@ -75,8 +75,12 @@ func Ref(obj api.Object) decision.Ref {
 	return ref
 }
 
-// Refs names every object at its version.
+// maxRefs bounds what one decision record lists, because the log is kept in memory.
+const maxRefs = 100
+
+// Refs names objects at their versions, the first hundred of them.
 func Refs[T api.Object](objs []T) []decision.Ref {
+	objs = objs[:min(len(objs), maxRefs)]
 	refs := make([]decision.Ref, len(objs))
 	for i, o := range objs {
 		refs[i] = Ref(o)
