@@ -95,17 +95,9 @@ func prepareDeploymentStatus(d, old *appsv1.Deployment) {
 	d.Labels = old.Labels
 }
 
-func validateDeployment(d *appsv1.Deployment) field.ErrorList {
-	errs := validateWorkload(d.Spec.Replicas, d.Spec.MinReadySeconds, d.Spec.Selector, &d.Spec.Template)
-	return errs
-}
-
-func validateDeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
-	return sameSelector(d.Spec.Selector, old.Spec.Selector)
-}
-
-func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList { return nil }
-
-func warnDeployment(d, _ *appsv1.Deployment, _ bool) []string {
+func warnDeployment(d, old *appsv1.Deployment, isUpdate bool) []string {
+	if isUpdate && equality.Semantic.DeepEqual(d.Spec.Template, old.Spec.Template) {
+		return nil
+	}
 	return warnPodSpec(&d.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))
 }

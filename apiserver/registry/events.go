@@ -7,7 +7,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -61,18 +60,6 @@ func sourceComponent(source, controller string) string {
 		return controller
 	}
 	return source
-}
-
-func validateEvent(e *corev1.Event) field.ErrorList {
-	var errs field.ErrorList
-	ref := e.InvolvedObject.Namespace
-	switch {
-	case ref == "" && e.Namespace != metav1.NamespaceDefault && e.Namespace != metav1.NamespaceSystem:
-		errs = append(errs, field.Invalid(field.NewPath("involvedObject", "namespace"), ref, "does not match event.namespace"))
-	case ref != "" && ref != e.Namespace:
-		errs = append(errs, field.Invalid(field.NewPath("involvedObject", "namespace"), ref, "does not match event.namespace"))
-	}
-	return errs
 }
 
 // eventColumns prints both versions of Event; stored brings either into the stored type.

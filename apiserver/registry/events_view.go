@@ -8,7 +8,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -79,7 +78,6 @@ func storedEvent(e *eventsv1.Event) *corev1.Event {
 		ReportingController: e.ReportingController,
 		ReportingInstance:   e.ReportingInstance,
 	}
-	out.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Event"))
 	if e.Series != nil {
 		out.Series = &corev1.EventSeries{Count: e.Series.Count, LastObservedTime: e.Series.LastObservedTime}
 	}
@@ -104,12 +102,8 @@ func viewedEvent(e *corev1.Event) *eventsv1.Event {
 		ReportingController:      e.ReportingController,
 		ReportingInstance:        e.ReportingInstance,
 	}
-	out.SetGroupVersionKind(eventsv1.SchemeGroupVersion.WithKind("Event"))
 	if e.Series != nil {
 		out.Series = &eventsv1.EventSeries{Count: e.Series.Count, LastObservedTime: e.Series.LastObservedTime}
 	}
 	return out
 }
-
-func validateEventsV1(e *eventsv1.Event) field.ErrorList            { return nil }
-func validateEventsV1Update(e, old *eventsv1.Event) field.ErrorList { return nil }

@@ -44,12 +44,6 @@ func podSubresources() []resource.Subresource {
 		{Name: "binding", Version: "v1", Kind: "Binding", Verbs: []string{"create"}},
 		{Name: "log", Verbs: []string{"get"}},
 		{Name: "exec", Kind: "PodExecOptions", Verbs: []string{"create", "get"}},
-		{
-			Name:           "ephemeralcontainers",
-			Verbs:          []string{"get", "patch", "update"},
-			PrepareUpdate:  prepares(prepareEphemeralContainers),
-			ValidateUpdate: validates(validateEphemeralContainersUpdate),
-		},
 	}
 }
 
@@ -81,7 +75,6 @@ func preparePodCreate(p *corev1.Pod) {
 
 func preparePodUpdate(p, old *corev1.Pod) {
 	p.Status = old.Status
-	p.Spec.EphemeralContainers = old.Spec.EphemeralContainers // they have their own endpoint
 	p.Generation = old.Generation
 	if !equality.Semantic.DeepEqual(p.Spec, old.Spec) {
 		p.Generation++
@@ -94,18 +87,6 @@ func preparePodStatus(p, old *corev1.Pod) {
 	p.Spec = old.Spec
 	p.DeletionTimestamp = old.DeletionTimestamp
 	p.OwnerReferences = old.OwnerReferences
-}
-
-// prepareEphemeralContainers keeps all but the list of ephemeral containers.
-func prepareEphemeralContainers(p, old *corev1.Pod) {
-	wanted := p.Spec.EphemeralContainers
-	labels, annotations := p.Labels, p.Annotations
-	old.DeepCopyInto(p)
-	p.Labels, p.Annotations = labels, annotations
-	p.Spec.EphemeralContainers = wanted
-	if !equality.Semantic.DeepEqual(p.Spec, old.Spec) {
-		p.Generation++
-	}
 }
 
 // podGracePeriod gives a pod the time that was asked for, else what its spec says. A pod

@@ -9,8 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // fixedSpec is what a client reads when it changes more of a pod than a running pod can follow.
@@ -60,7 +58,6 @@ func undoAllowed(spec, old *corev1.PodSpec) {
 	spec.ActiveDeadlineSeconds = old.ActiveDeadlineSeconds
 	spec.Tolerations = old.Tolerations
 	spec.SchedulingGates = old.SchedulingGates
-	spec.EphemeralContainers = old.EphemeralContainers
 	if g, was := spec.TerminationGracePeriodSeconds, old.TerminationGracePeriodSeconds; g != nil && *g == 1 && was != nil && *was < 0 {
 		spec.TerminationGracePeriodSeconds = was
 	}
@@ -206,27 +203,4 @@ func restartsByRule(spec *corev1.PodSpec, name string) bool {
 	return slices.ContainsFunc(spec.Containers, func(c corev1.Container) bool {
 		return c.Name == name && c.RestartPolicy != nil
 	})
-}
-
-// validateEphemeralContainersUpdate lets ephemeral containers be added and nothing else.
-func validateEphemeralContainersUpdate(p, old *corev1.Pod) field.ErrorList {
-	path := field.NewPath("spec", "ephemeralContainers")
-	if api.IsMirrorPod(old) {
-		return field.ErrorList{field.Forbidden(path, "static pods do not support ephemeral containers")}
-	}
-	now := map[string]corev1.EphemeralContainer{}
-	for _, c := range p.Spec.EphemeralContainers {
-		now[c.Name] = c
-	}
-	var errs field.ErrorList
-	for _, was := range old.Spec.EphemeralContainers {
-		is, ok := now[was.Name]
-		switch {
-		case !ok:
-			errs = append(errs, field.Forbidden(path, fmt.Sprintf("existing ephemeral containers %q may not be removed", was.Name)))
-		case !equality.Semantic.DeepEqual(is, was):
-			errs = append(errs, field.Forbidden(path, fmt.Sprintf("existing ephemeral containers %q may not be changed", was.Name)))
-		}
-	}
-	return errs
 }

@@ -10,10 +10,8 @@ import (
 func validatePod(p *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	errs := validatePodSpec(&p.Spec, path)
-	// A pod is at its first generation only while it is being created: adding an
-	// ephemeral container makes the second.
-	if len(p.Spec.EphemeralContainers) > 0 && p.Generation <= 1 {
-		errs = append(errs, field.Forbidden(path.Child("ephemeralContainers"), "cannot be set on create"))
+	if len(p.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(path.Child("ephemeralContainers"), "ephemeral containers are not served"))
 	}
 	if cost, ok := p.Annotations[corev1.PodDeletionCost]; ok {
 		if _, err := strconv.ParseInt(cost, 10, 32); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
-// containers checks the containers of all three kinds. They share one space of names.
+// containers checks the containers of both kinds. They share one space of names.
 func (c *podSpecCheck) containers(path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if len(c.spec.Containers) == 0 {
@@ -23,9 +23,6 @@ func (c *podSpecCheck) containers(path *field.Path) field.ErrorList {
 	}
 	for i := range c.spec.InitContainers {
 		errs = append(errs, c.initContainer(&c.spec.InitContainers[i], names, path.Child("initContainers").Index(i))...)
-	}
-	for i := range c.spec.EphemeralContainers {
-		errs = append(errs, c.ephemeralContainer(&c.spec.EphemeralContainers[i], names, path.Child("ephemeralContainers").Index(i))...)
 	}
 	errs = append(errs, c.hostPorts(c.spec.Containers, path.Child("containers"))...)
 	return append(errs, c.sidecarHostPorts(path.Child("initContainers"))...)
@@ -47,42 +44,6 @@ func (c *podSpecCheck) initContainer(ctr *corev1.Container, names map[string]boo
 		given{"livenessProbe", ctr.LivenessProbe != nil},
 		given{"readinessProbe", ctr.ReadinessProbe != nil},
 		given{"startupProbe", ctr.StartupProbe != nil})...)
-}
-
-// ephemeralContainer allows only what can be added to a pod that already runs.
-func (c *podSpecCheck) ephemeralContainer(e *corev1.EphemeralContainer, names map[string]bool, path *field.Path) field.ErrorList {
-	ctr := corev1.Container(e.EphemeralContainerCommon)
-	errs := c.anyContainer(&ctr, names, path)
-	errs = append(errs, forbidden(path, "cannot be set for an Ephemeral Container",
-		given{"ports", len(ctr.Ports) > 0},
-		given{"lifecycle", ctr.Lifecycle != nil},
-		given{"livenessProbe", ctr.LivenessProbe != nil},
-		given{"readinessProbe", ctr.ReadinessProbe != nil},
-		given{"startupProbe", ctr.StartupProbe != nil},
-		given{"resizePolicy", len(ctr.ResizePolicy) > 0},
-		given{"restartPolicy", ctr.RestartPolicy != nil},
-		given{"restartPolicyRules", len(ctr.RestartPolicyRules) > 0},
-		given{"resources", len(ctr.Resources.Limits)+len(ctr.Resources.Requests)+len(ctr.Resources.Claims) > 0})...)
-	for i, m := range ctr.VolumeMounts {
-		if m.SubPath != "" || m.SubPathExpr != "" {
-			errs = append(errs, field.Forbidden(path.Child("volumeMounts").Index(i).Child("subPath"), "cannot be set for an Ephemeral Container"))
-		}
-	}
-	if e.TargetContainerName != "" && !c.hasContainer(e.TargetContainerName) {
-		errs = append(errs, field.NotFound(path.Child("targetContainerName"), e.TargetContainerName))
-	}
-	return errs
-}
-
-func (c *podSpecCheck) hasContainer(name string) bool {
-	for _, list := range [][]corev1.Container{c.spec.Containers, c.spec.InitContainers} {
-		for i := range list {
-			if list[i].Name == name {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // anyContainer checks what all containers have in common.

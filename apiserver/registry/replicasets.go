@@ -109,6 +109,9 @@ func validateReplicaSetStatus(rs, _ *appsv1.ReplicaSet) field.ErrorList {
 	return errs
 }
 
-func warnReplicaSet(rs, _ *appsv1.ReplicaSet, _ bool) []string {
+func warnReplicaSet(rs, old *appsv1.ReplicaSet, isUpdate bool) []string {
+	if isUpdate && equality.Semantic.DeepEqual(rs.Spec.Template, old.Spec.Template) {
+		return nil
+	}
 	return warnPodSpec(&rs.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))
 }
