@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
@@ -124,28 +123,4 @@ func (r *Runtime) setLabel(ctx context.Context, id, key, value string) error {
 		return fmt.Errorf("labelling container %s: %w", id, translate(err))
 	}
 	return nil
-}
-
-// deleteTask removes the task of a container, whatever its state, and waits until the
-// kernel and the log writer are done with it. Without a task it does nothing.
-func (r *Runtime) deleteTask(ctx context.Context, id string) error {
-	for {
-		_, err := r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-		err = translate(err)
-		if err == nil || isNotFound(err) {
-			return nil
-		}
-		if !errdefs.IsFailedPrecondition(err) {
-			return fmt.Errorf("deleting task %s: %w", id, err)
-		}
-		// Still running.
-		if err := r.kill(ctx, id); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("deleting task %s: %w", id, ctx.Err())
-		case <-r.cfg.Clock.After(5 * time.Millisecond):
-		}
-	}
 }

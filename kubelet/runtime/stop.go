@@ -10,6 +10,7 @@ import (
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/moby/sys/signal"
 
 	"github.com/miniorch/miniorch/kubelet/container"
@@ -122,4 +123,31 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 		return fmt.Errorf("removing container %s: %w", id, err)
 	}
 	return nil
+}
+
+// deleteTask removes the task of a container, killing what still runs in it, and waits
+// until the kernel and the log writer are done with it. Without a task it does nothing.
+func (r *Runtime) deleteTask(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	for {
+		_, err := r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+		if err == nil || isNotFound(err) {
+			return nil
+		}
+		// containerd 1.6 does not say by code that the task is running; the task does.
+		task, lookup := r.task(ctx, id)
+		if isNotFound(lookup) {
+			return nil
+		}
+		if lookup != nil || task.Status == tasktypes.Status_STOPPED {
+			return fmt.Errorf("deleting task %s: %w", id, translate(err))
+		}
+		if err := r.kill(ctx, id); err != nil {
+			return fmt.Errorf("deleting task %s: %w", id, err)
+		}
+		if err := r.waitExit(ctx, id); err != nil {
+			return fmt.Errorf("deleting task %s: %w", id, err)
+		}
+	}
 }
