@@ -14,7 +14,7 @@ import (
 )
 
 func TestCreateSetsMetadata(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		sent := configMap("a", "k", "v")
 		when := metav1.Now()
 		sent.DeletionTimestamp, sent.UID, sent.SelfLink, sent.Generation = &when, "mine", "/x", 7
@@ -56,7 +56,7 @@ func TestCreateRefuses(t *testing.T) {
 		{name: "what the kind refuses", object: configMap("a", "bad", ""), reason: metav1.StatusReasonInvalid, says: `ConfigMap "a" is invalid: data[bad]: Invalid value: "": is bad`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, func(e *engine) {
+			inBubble(t, func(t *testing.T, e *engine) {
 				e.mustCreate("default", configMap("taken"))
 				held := configMap("held")
 				held.Finalizers = []string{"example.com/hold"}
@@ -80,7 +80,7 @@ func TestCreateRefuses(t *testing.T) {
 }
 
 func TestCreateInTerminatingNamespace(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		e.mustCreate("", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "going"}})
 		if _, deleted, err := of[*corev1.Namespace](e).Delete(e.ctx, "", "going", metav1.DeleteOptions{}); err != nil || deleted {
 			t.Fatalf("deleted %v, error %v; want a namespace that terminates", deleted, err)
@@ -133,7 +133,7 @@ func TestGenerateName(t *testing.T) {
 }
 
 func TestCreateDryRun(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		it, err := of[*corev1.ConfigMap](e).Create(e.ctx, "default", configMap("a"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil || it.Object.GetUID() == "" || it.Object.GetResourceVersion() != "" {
 			t.Fatalf("dry run = %+v, %v", it, err)
@@ -150,7 +150,7 @@ func TestCreateDryRun(t *testing.T) {
 }
 
 func TestCreateOnUpdate(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		leases := of[*coordinationv1.Lease](e)
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "l", Namespace: "default"}}
 		it, created, err := leases.Update(e.ctx, "default", "l", "", rest.Replace(lease), rest.UpdateOptions{})

@@ -16,7 +16,7 @@ import (
 func ptr[T any](v T) *T { return &v }
 
 func TestDeletePreconditions(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		made := e.mustCreate("default", configMap("a"))
 		configMaps := of[*corev1.ConfigMap](e)
 		_, _, err := configMaps.Delete(e.ctx, "default", "a", metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: ptr(types.UID("no"))}})
@@ -39,7 +39,7 @@ func TestDeletePreconditions(t *testing.T) {
 }
 
 func TestGracefulDeletion(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		e.mustCreate("default", pod("waiting", ""))
 		e.mustCreate("default", pod("running", "n"))
 		pods := of[*corev1.Pod](e)
@@ -88,7 +88,7 @@ func TestPropagationBecomesFinalizers(t *testing.T) {
 		{name: "background overrides the mark", opts: metav1.DeleteOptions{PropagationPolicy: ptr(metav1.DeletePropagationBackground)}, has: []string{"a/b", "foregroundDeletion"}, want: []string{"a/b"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, func(e *engine) {
+			inBubble(t, func(t *testing.T, e *engine) {
 				cm := configMap("a")
 				cm.Finalizers = tc.has
 				e.mustCreate("default", cm)
@@ -113,7 +113,7 @@ func TestPropagationBecomesFinalizers(t *testing.T) {
 }
 
 func TestNamespaceLifeCycle(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		namespaces := of[*corev1.Namespace](e)
 		_, _, err := namespaces.Delete(e.ctx, "", "default", metav1.DeleteOptions{})
 		wantReason(t, err, metav1.StatusReasonForbidden)
@@ -136,7 +136,7 @@ func TestNamespaceLifeCycle(t *testing.T) {
 }
 
 func TestDeleteCollection(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		for _, name := range []string{"a", "b", "c", "d"} {
 			cm := configMap(name)
 			if name != "d" {
@@ -159,7 +159,7 @@ func TestDeleteCollection(t *testing.T) {
 }
 
 func TestEventsExpire(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		event := func(name string) *corev1.Event {
 			return &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "default"}}
 		}
@@ -178,7 +178,7 @@ func TestEventsExpire(t *testing.T) {
 }
 
 func TestBinding(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		pods := of[*corev1.Pod](e)
 		made := e.mustCreate("default", pod("p", ""))
 		bind := func(change func(*corev1.Binding)) error {
@@ -206,7 +206,7 @@ func TestBinding(t *testing.T) {
 
 // An object that goes while an update looks at it must not come back.
 func TestUpdateOfWhatWasDeletedMeanwhile(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		e.mustCreate("default", configMap("a"))
 		configMaps := of[*corev1.ConfigMap](e)
 		first := true

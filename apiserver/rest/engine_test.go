@@ -32,9 +32,9 @@ type engine struct {
 }
 
 // inBubble runs a test against an engine in virtual time.
-func inBubble(t *testing.T, test func(e *engine)) {
+func inBubble(t *testing.T, test func(t *testing.T, e *engine)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(start(t, rest.Config{})) })
+	synctest.Test(t, func(t *testing.T) { test(t, start(t, rest.Config{})) })
 }
 
 func start(t testing.TB, cfg rest.Config) *engine {

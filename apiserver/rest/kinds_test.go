@@ -81,7 +81,9 @@ func podKind() resource.Descriptor {
 		pod := obj.(*corev1.Pod)
 		return fields.Set{"spec.nodeName": pod.Spec.NodeName, "status.phase": string(pod.Status.Phase)}
 	}
-	d.PrepareCreate = func(_ context.Context, obj api.Object) { obj.(*corev1.Pod).Status = corev1.PodStatus{Phase: corev1.PodPending} }
+	d.PrepareCreate = func(_ context.Context, obj api.Object) {
+		obj.(*corev1.Pod).Status = corev1.PodStatus{Phase: corev1.PodPending}
+	}
 	d.PrepareUpdate = func(_ context.Context, obj, old api.Object) { obj.(*corev1.Pod).Status = old.(*corev1.Pod).Status }
 	d.GracePeriod = func(obj api.Object, asked *int64) int64 {
 		switch pod := obj.(*corev1.Pod); {

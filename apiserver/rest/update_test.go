@@ -32,7 +32,7 @@ func TestUpdateRefuses(t *testing.T) {
 		{"what the kind refuses", func(cm *corev1.ConfigMap) { cm.Data = map[string]string{"bad": ""} }, metav1.StatusReasonInvalid, "is bad"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, func(e *engine) {
+			inBubble(t, func(t *testing.T, e *engine) {
 				e.mustCreate("default", configMap("a"))
 				mustUpdate(e, "default", "a", func(cm *corev1.ConfigMap) { cm.Data = map[string]string{"k": "v"} })
 				_, err := update(e, "default", "a", "", tc.change)
@@ -48,7 +48,7 @@ func TestUpdateRefuses(t *testing.T) {
 }
 
 func TestUpdateKeepsMetadata(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		before := e.mustCreate("default", configMap("a"))
 		it, _, err := of[*corev1.ConfigMap](e).Update(e.ctx, "default", "a", "", rest.Replace(configMap("a", "k", "v")), rest.UpdateOptions{})
 		if err != nil {
@@ -65,7 +65,7 @@ func TestUpdateKeepsMetadata(t *testing.T) {
 }
 
 func TestUpdateThatChangesNothingIsNotWritten(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		before := e.mustCreate("default", configMap("a", "k", "v", "l", "w"))
 		revBefore, _ := e.store.Revision(e.ctx)
 		got := mustUpdate(e, "default", "a", func(cm *corev1.ConfigMap) { cm.Data["k"] = "v" })
@@ -76,7 +76,7 @@ func TestUpdateThatChangesNothingIsNotWritten(t *testing.T) {
 }
 
 func TestUpdateDryRun(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		e.mustCreate("default", configMap("a"))
 		opts := rest.UpdateOptions{UpdateOptions: metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}}
 		it, _, err := of[*corev1.ConfigMap](e).Update(e.ctx, "default", "a", "", rest.Replace(configMap("a", "k", "v")), opts)
@@ -91,7 +91,7 @@ func TestUpdateDryRun(t *testing.T) {
 
 // Writers who do not name a version must all get their change in, however they collide.
 func TestConcurrentUnconditionalUpdates(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		e.mustCreate("default", configMap("a"))
 		var wg sync.WaitGroup
 		for w := range 8 {
@@ -115,7 +115,7 @@ func TestConcurrentUnconditionalUpdates(t *testing.T) {
 }
 
 func TestRemovingTheLastFinalizerDeletes(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		cm := configMap("a")
 		cm.Finalizers = []string{"example.com/one", "example.com/two"}
 		e.mustCreate("default", cm)
@@ -135,7 +135,7 @@ func TestRemovingTheLastFinalizerDeletes(t *testing.T) {
 }
 
 func TestStatusSubresource(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		e.mustCreate("default", pod("p", "n"))
 		mustUpdate(e, "default", "p", func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning; p.Labels = map[string]string{"a": "b"} })
 		if got := mustGet[*corev1.Pod](e, "default", "p"); got.Status.Phase != corev1.PodPending || got.Labels["a"] != "b" {
@@ -153,7 +153,7 @@ func TestStatusSubresource(t *testing.T) {
 }
 
 func TestScaleSubresource(t *testing.T) {
-	inBubble(t, func(e *engine) {
+	inBubble(t, func(t *testing.T, e *engine) {
 		one := int32(1)
 		e.mustCreate("default", &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d", Namespace: "default"}, Spec: appsv1.DeploymentSpec{Replicas: &one}})
 		deployments := of[*appsv1.Deployment](e)
