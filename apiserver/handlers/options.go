@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/pkg/api"
 )
@@ -15,7 +16,7 @@ import (
 // decodeOptions reads an option type from the query. What does not parse is a bad
 // request, never a default.
 func decodeOptions(query url.Values, into runtime.Object) error {
-	if err := api.ParameterCodec.DecodeParameters(query, metav1.SchemeGroupVersion, into); err != nil {
+	if err := api.ParameterCodec.DecodeParameters(query, schema.GroupVersion{Version: "v1"}, into); err != nil {
 		return apierrors.NewBadRequest(err.Error())
 	}
 	return checkFieldValidation(query)

@@ -17,6 +17,7 @@ import (
 
 	openapiv2 "github.com/google/gnostic-models/openapiv2"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/applyconfigurations"
 	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
@@ -134,7 +135,7 @@ func goType(gvk k8sschema.GroupVersionKind) (reflect.Type, bool) {
 // mergeSchema returns how the fields of the built-in types merge. The Go types do not say
 // it (it stands in comments), the library for server-side apply does.
 func mergeSchema() (*smdschema.Schema, error) {
-	value, err := applyconfigurations.NewTypeConverter(api.Scheme).ObjectToTyped(&corev1.Pod{})
+	value, err := applyconfigurations.NewTypeConverter(api.Scheme).ObjectToTyped(&corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}})
 	if err != nil {
 		return nil, fmt.Errorf("reading the merge rules of the built-in types: %w", err)
 	}
