@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
@@ -63,8 +64,6 @@ type Proxy struct {
 	dirty map[types.NamespacedName]bool // guarded by mu; bounded by the number of Services
 }
 
-const bySlice = "proxy/service"
-
 // retryAfter is the pause after the kernel refused a change.
 const retryAfter = time.Second
 
@@ -85,9 +84,7 @@ func New(informers *client.Informers, rules RuleWriter, config Config) *Proxy {
 		slices:   client.InformerFor[*discoveryv1.EndpointSlice](informers),
 		wake:     make(chan struct{}, 1), synced: make(chan struct{}), dirty: map[types.NamespacedName]bool{},
 	}
-	p.slices.Index(bySlice, func(s *discoveryv1.EndpointSlice) []string {
-		return []string{s.Namespace + "/" + s.Labels[discoveryv1.LabelServiceName]}
-	})
+	p.slices.Index(api.SlicesByService, api.SliceService)
 	p.services.Handle(func(old, svc *corev1.Service) {
 		if svc == nil {
 			svc = old
@@ -195,7 +192,7 @@ func (p *Proxy) desired(name types.NamespacedName) []ServicePort {
 	if !ok {
 		return nil
 	}
-	ports := Decide(svc, p.slices.ByIndex(bySlice, name.String()), p.config.NodeName)
+	ports := Decide(svc, p.slices.ByIndex(api.SlicesByService, name.String()), p.config.NodeName)
 	sortPorts(ports)
 	return ports
 }
