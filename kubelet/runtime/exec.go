@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,10 +11,10 @@ import (
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -146,20 +145,20 @@ func (x *execution) start(ctx context.Context, process *specs.Process) error {
 		Spec: typeurl.MarshalProto(encoded),
 	})
 	if err != nil {
-		return execError(err)
+		return x.explain(ctx, err)
 	}
 	x.created = true
 	if _, err = service.Start(ctx, &tasks.StartRequest{ContainerID: x.container, ExecID: x.id}); err != nil {
-		return execError(err)
+		return x.explain(ctx, err)
 	}
 	return nil
 }
 
-// execError tells a missing command from a missing container.
-func execError(err error) error {
+// explain tells a container that does not run from a command that is missing.
+func (x *execution) explain(ctx context.Context, err error) error {
 	err = translate(err)
-	switch {
-	case errors.Is(err, container.ErrNotFound), errdefs.IsFailedPrecondition(err):
+	task, lookup := x.runtime.task(ctx, x.container)
+	if isNotFound(lookup) || lookup == nil && task.Status != tasktypes.Status_RUNNING {
 		return fmt.Errorf("%w: %w", container.ErrNotRunning, err)
 	}
 	return startError(err)
@@ -244,11 +243,15 @@ func (x *execution) close() {
 	ctx, cancel := context.WithTimeout(x.runtime.scope(context.Background()), patience)
 	defer cancel()
 	service := x.runtime.client.TaskService()
-	for x.created {
-		_, err := service.DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: x.container, ExecID: x.id})
-		if err = translate(err); !errdefs.IsFailedPrecondition(err) || ctx.Err() != nil {
+	for range deleteAttempts {
+		if !x.created {
 			break
 		}
+		_, err := service.DeleteProcess(ctx, &tasks.DeleteProcessRequest{ContainerID: x.container, ExecID: x.id})
+		if err == nil || isNotFound(err) {
+			break
+		}
+		// It still runs: nobody waits for it any more.
 		service.Kill(ctx, &tasks.KillRequest{ContainerID: x.container, ExecID: x.id, Signal: uint32(syscall.SIGKILL)})
 		service.Wait(ctx, &tasks.WaitRequest{ContainerID: x.container, ExecID: x.id})
 	}

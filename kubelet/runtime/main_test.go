@@ -253,3 +253,16 @@ func eventually(t testing.TB, check func() string) {
 	}
 	t.Fatal(last)
 }
+
+// processes are the command lines of everything that runs.
+func processes(t testing.TB) string {
+	t.Helper()
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var out strings.Builder
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil {
+			out.Write(append(data, '\n'))
+		}
+	}
+	return out.String()
+}

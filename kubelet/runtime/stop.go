@@ -10,7 +10,6 @@ import (
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
-	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/moby/sys/signal"
 
 	"github.com/miniorch/miniorch/kubelet/container"
@@ -128,26 +127,21 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 // deleteTask removes the task of a container, killing what still runs in it, and waits
 // until the kernel and the log writer are done with it. Without a task it does nothing.
 func (r *Runtime) deleteTask(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, killLimit)
-	defer cancel()
-	for {
-		_, err := r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	var err error
+	for range deleteAttempts {
+		_, err = r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 		if err == nil || isNotFound(err) {
 			return nil
 		}
-		// containerd 1.6 does not say by code that the task is running; the task does.
-		task, lookup := r.task(ctx, id)
-		if isNotFound(lookup) {
-			return nil
-		}
-		if lookup != nil || task.Status == tasktypes.Status_STOPPED {
-			return fmt.Errorf("deleting task %s: %w", id, translate(err))
-		}
-		if err := r.kill(ctx, id); err != nil {
-			return fmt.Errorf("deleting task %s: %w", id, err)
-		}
-		if err := r.waitExit(ctx, id); err != nil {
-			return fmt.Errorf("deleting task %s: %w", id, err)
+		// Usually because it runs, which containerd 1.6 tells by words only; or it ran
+		// until just now. Killing what has ended does no harm.
+		if err := r.killAndWait(ctx, id); err != nil {
+			return fmt.Errorf("deleting task: %w", err)
 		}
 	}
+	return fmt.Errorf("deleting task %s: %w", id, translate(err))
 }
+
+// deleteAttempts is more than the two it takes to delete a running task, for its status
+// may lag behind.
+const deleteAttempts = 5

@@ -1,0 +1,249 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miniorch/miniorch/kubelet/container"
+)
+
+// next reads events until one of the container comes.
+func next(t *testing.T, events <-chan container.ContainerEvent, id string) container.ContainerEvent {
+	t.Helper()
+	for {
+		select {
+		case e, ok := <-events:
+			if !ok {
+				t.Fatal("events ended")
+			}
+			if e.ID == id {
+				return e
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no event of container %s", id)
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	n := startNode(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	events, err := n.Events(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := n.run(n.spec("e", "main", "sh", "-c", "sleep 0.05; exit 3"))
+	if e := next(t, events, id); e.Type != container.EventStarted || e.PID == 0 {
+		t.Errorf("first event %+v, want started", e)
+	}
+	e := next(t, events, id)
+	late := time.Since(e.Time)
+	if e.Type != container.EventExited || e.ExitCode != 3 {
+		t.Errorf("second event %+v, want exited with 3", e)
+	}
+	t.Logf("exit event %v after the exit", late)
+	// The task and its shim go while the exit stays known.
+	eventually(t, func() string {
+		if _, err := n.task(n.scope(t.Context()), id); !isNotFound(err) {
+			return "the task of an ended container is still there"
+		}
+		return ""
+	})
+	if c := n.get(id); c.State != container.StateExited || c.ExitCode != 3 || c.Reason != container.ReasonError || c.StartedAt.IsZero() || c.FinishedAt.Before(c.StartedAt) {
+		t.Errorf("after reaping: %+v", c)
+	}
+	cancel()
+	for range events { // closed when all is tidied up
+	}
+}
+
+// TestAgentRestart: containers, their logs and their exits survive an agent's absence.
+func TestAgentRestart(t *testing.T) {
+	n := startNode(t)
+	gate := filepath.Join(n.dir, "gate")
+	if err := os.Mkdir(gate, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	spec := n.spec("r", "main", "sh", "-c", "i=0; while ! test -e /gate/stop; do echo $i; i=$((i+1)); done; echo last $i; exit 42")
+	spec.Mounts = []container.Mount{{HostPath: gate, ContainerPath: "/gate"}}
+	spec.RestartCount, spec.SpecHash, spec.Kind = 3, "abc", container.KindInit
+	id := n.run(spec)
+	running := n.get(id)
+	n.Close() // the agent is gone, the container is not
+	if err := os.WriteFile(filepath.Join(gate, "stop"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if syscall.Kill(running.PID, 0) == nil {
+			return "still running"
+		}
+		return ""
+	})
+	n.Runtime = n.newRuntime(t)
+	all, err := n.Containers(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("containers: %v, %v", all, err)
+	}
+	c := all[0]
+	if c.ID != id || c.State != container.StateExited || c.ExitCode != 42 || c.RestartCount != 3 || c.SpecHash != "abc" || c.Kind != container.KindInit || !c.StartedAt.Equal(running.StartedAt) {
+		t.Errorf("found by the next agent: %+v", c)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	events, err := n.Events(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if _, err := n.task(n.scope(t.Context()), id); !isNotFound(err) {
+			return "the container that ended meanwhile is not tidied up"
+		}
+		return ""
+	})
+	if c := n.get(id); c.ExitCode != 42 || c.State != container.StateExited {
+		t.Errorf("after tidying up: %+v", c)
+	}
+	cancel()
+	for range events {
+	}
+	checkCounting(t, c.LogPath)
+}
+
+// checkCounting checks that a log counts up without a gap to its "last" line, through all
+// its files.
+func checkCounting(t *testing.T, path string) {
+	t.Helper()
+	files, _ := filepath.Glob(path + "*")
+	var lines []string
+	for _, f := range append(files[1:], files[0]) {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			lines = append(lines, strings.TrimSpace(strings.SplitN(line, " ", 4)[3]))
+		}
+	}
+	for i, line := range lines[:len(lines)-1] {
+		if line != fmt.Sprint(i) {
+			t.Fatalf("line %d of the log is %q", i, line)
+		}
+	}
+	if want := fmt.Sprint("last ", len(lines)-1); lines[len(lines)-1] != want {
+		t.Errorf("the log ends with %q, want %q", lines[len(lines)-1], want)
+	}
+	t.Logf("%d lines, none lost", len(lines))
+}
+
+// TestContainerdRestart: containers do not notice that containerd died, and neither does
+// the runtime for long.
+func TestContainerdRestart(t *testing.T) {
+	n := startNode(t)
+	id := n.run(n.spec("c", "main", "sh", "-c", "while true; do echo x; sleep 0.01; done"))
+	quick := n.run(n.spec("c2", "main", "sh", "-c", "sleep 0.1; exit 9"))
+	events, err := n.Events(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := n.get(id)
+	if err := syscall.Kill(n.supervisor.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range events { // closed by the loss
+	}
+	begin := time.Now()
+	if err := n.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("containerd answers again %v after its death was seen", time.Since(begin))
+	if after := n.get(id); after.State != container.StateRunning || after.PID != before.PID {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+	eventually(t, func() string {
+		if c := n.get(quick); c.State != container.StateExited || c.ExitCode != 9 {
+			return fmt.Sprintf("the container that ended meanwhile: %+v", c)
+		}
+		return ""
+	})
+	again, err := n.Events(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Stop(t.Context(), id, container.StopRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if e := next(t, again, id); e.Type != container.EventExited || e.ExitCode != 137 {
+		t.Errorf("event %+v, want exit 137", e)
+	}
+	eventually(t, func() string {
+		if c := n.get(id); c.State != container.StateExited {
+			return c.String()
+		}
+		return ""
+	})
+}
+
+func TestOOM(t *testing.T) {
+	n := startNode(t)
+	events, err := n.Events(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := n.spec("o", "main", "sh", "-c", "a=x; while true; do a=$a$a; done")
+	spec.Resources.MemoryLimit = 16 << 20
+	id := n.run(spec)
+	eventually(t, func() string {
+		if c := n.get(id); c.State != container.StateExited || c.Reason != container.ReasonOOMKilled || c.ExitCode != 137 {
+			return fmt.Sprintf("%+v", c)
+		}
+		return ""
+	})
+	seen := map[container.EventType]bool{}
+	for !seen[container.EventExited] || !seen[container.EventOOM] {
+		seen[next(t, events, id).Type] = true
+	}
+}
+
+// TestSharedShim: the containers of a pod share a shim while one of them runs, and each
+// may go without the others.
+func TestSharedShim(t *testing.T) {
+	n := startNode(t)
+	first := n.run(n.spec("s", "one", "sleep", "1000"))
+	second := n.run(n.spec("s", "two", "sleep", "1000"))
+	other := n.run(n.spec("s2", "one", "sleep", "1000"))
+	if got := shims(t, n.dir); got != 2 {
+		t.Errorf("%d shims for two pods", got)
+	}
+	if err := n.Remove(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if c := n.get(second); c.State != container.StateRunning {
+		t.Errorf("the second after the first was removed: %+v", c)
+	}
+	third := n.run(n.spec("s", "three", "sleep", "1000"))
+	if got := shims(t, n.dir); got != 2 {
+		t.Errorf("%d shims for two pods", got)
+	}
+	for _, id := range []string{second, third, other} {
+		if err := n.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// All the pod's containers end; the next one must not join the shim that goes.
+	for i := range 5 {
+		id := n.run(n.spec("s", fmt.Sprint("again", i), "true"))
+		if err := n.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func shims(t *testing.T, dir string) int {
+	t.Helper()
+	return strings.Count(leftovers(t, dir), "containerd-shim")
+}
