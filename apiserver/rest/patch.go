@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/miniorch/miniorch/apiserver/decode"
@@ -31,6 +31,8 @@ const (
 	// maxPatched bounds the document that a patch can grow an object to: a few "copy"
 	// operations would otherwise double it over and over.
 	maxPatched = 3 << 20
+	// maxQuoted is how much of a bad patch its refusal repeats.
+	maxQuoted = 1 << 10
 )
 
 // The library bounds what the copies of one patch add up to only through a variable of its own.
@@ -149,14 +151,14 @@ func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, er
 	}
 	patched, err := p.apply(doc)
 	if err != nil {
-		return nil, patchError(err)
+		return nil, p.patchError(err)
 	}
 	if len(patched) > maxPatched {
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the patched object would be larger than %d bytes", maxPatched))
 	}
 	obj := p.empty()
 	if err := decode.Into(ctx, patched, obj, decode.Options{Kind: p.kind, Validation: p.validation}); err != nil {
-		return nil, unprocessable(err)
+		return nil, p.unprocessable(err)
 	}
 	return asObject(obj)
 }
@@ -174,22 +176,18 @@ func (p *patch) document(current api.Object) ([]byte, error) {
 
 // patchError words why a patch could not be applied: malformed is a bad request, not
 // fitting the object (a test that fails, a path that is not there) is unprocessable.
-func patchError(err error) error {
-	if _, ok := err.(apierrors.APIStatus); ok {
-		return err
-	}
+func (p *patch) patchError(err error) error {
 	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
 		return apierrors.NewBadRequest(err.Error())
 	}
 	if tooMuch := (*jsonpatch.AccumulatedCopySizeError)(nil); errors.As(err, &tooMuch) {
 		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	}
-	return unprocessable(err)
+	return p.unprocessable(err)
 }
 
-func unprocessable(err error) error {
-	if status, ok := err.(apierrors.APIStatus); ok && status.Status().Code != http.StatusBadRequest {
-		return err
-	}
-	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+func (p *patch) unprocessable(err error) error {
+	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{
+		field.Invalid(field.NewPath("patch"), string(p.data[:min(len(p.data), maxQuoted)]), err.Error()),
+	})
 }

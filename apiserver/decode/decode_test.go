@@ -1,0 +1,94 @@
+package decode_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+
+	"github.com/miniorch/miniorch/apiserver/decode"
+	"github.com/miniorch/miniorch/apiserver/warning"
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+var configMapKind = corev1.SchemeGroupVersion.WithKind("ConfigMap")
+
+func protobufBody(t testing.TB, obj *corev1.ConfigMap) string {
+	t.Helper()
+	var buf bytes.Buffer
+	if err := protobuf.NewSerializer(api.Scheme, api.Scheme).Encode(obj, &buf); err != nil {
+		t.Fatal(err)
+	}
+	return buf.String()
+}
+
+func TestInto(t *testing.T) {
+	made := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, Data: map[string]string{"k": "v"}}
+	for _, tc := range []struct {
+		name, media, body, validation string
+		reason                        metav1.StatusReason
+		says                          string
+		warnings                      []string
+	}{
+		{name: "json", body: `{"apiVersion":"v1","kind":"ConfigMap","data":{"k":"v"}}`},
+		{name: "json without a kind", body: `{"data":{"k":"v"}}`},
+		{name: "yaml", media: decode.YAML, body: "apiVersion: v1\nkind: ConfigMap\ndata:\n  k: v\n"},
+		{name: "json as yaml", media: decode.YAML, body: `{"data":{"k":"v"}}`},
+		{name: "protobuf", media: decode.Protobuf, body: protobufBody(t, made)},
+		{name: "unknown field", body: `{"data":{"k":"v"},"dta":1}`, warnings: []string{`unknown field "dta"`}},
+		{name: "duplicate field", body: `{"data":{"k":"x"},"data":{"k":"v"}}`, warnings: []string{`duplicate field "data"`}},
+		{name: "duplicate in yaml", media: decode.YAML, body: "data:\n  k: x\n  k: v\n", warnings: []string{"yaml: unmarshal errors:\n  line 3: key \"k\" already set in map"}},
+		{name: "ignored", body: `{"data":{"k":"v"},"dta":1}`, validation: "Ignore"},
+		{name: "strict", body: `{"data":{"k":"v"},"b":2,"dta":1}`, validation: "Strict", reason: metav1.StatusReasonBadRequest,
+			says: `ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "b", unknown field "dta"`},
+		{name: "case matters", body: `{"Data":{"k":"v"}}`, validation: "Strict", reason: metav1.StatusReasonBadRequest, says: `unknown field "Data"`},
+		{name: "wrong type", body: `{"data":{"k":1}}`, reason: metav1.StatusReasonBadRequest, says: "cannot unmarshal number into Go struct field ConfigMap.data of type string"},
+		{name: "wrong kind", body: `{"apiVersion":"v1","kind":"Secret"}`, reason: metav1.StatusReasonBadRequest, says: `Secret in version "v1" cannot be handled as a ConfigMap`},
+		{name: "wrong version", body: `{"apiVersion":"v2","kind":"ConfigMap"}`, reason: metav1.StatusReasonBadRequest, says: "the API version in the data (v2) does not match the expected API version (v1)"},
+		{name: "no kind", body: `{"apiVersion":"v1"}`, reason: metav1.StatusReasonBadRequest, says: "Object 'Kind' is missing"},
+		{name: "no version", body: `{"kind":"ConfigMap"}`, reason: metav1.StatusReasonBadRequest, says: "Object 'apiVersion' is missing"},
+		{name: "syntax", body: `{"data":`, reason: metav1.StatusReasonBadRequest, says: "unexpected end of JSON input"},
+		{name: "yaml syntax", media: decode.YAML, body: "a: b: c", reason: metav1.StatusReasonBadRequest},
+		{name: "empty", body: " ", reason: metav1.StatusReasonBadRequest, says: "the body is empty"},
+		{name: "empty yaml", media: decode.YAML, body: "# nothing", reason: metav1.StatusReasonBadRequest, says: "the body is empty"},
+		{name: "protobuf that is none", media: decode.Protobuf, body: "k8s\x00zzz", reason: metav1.StatusReasonBadRequest},
+		{name: "protobuf of another kind", media: decode.Protobuf, body: protobufBody(t, &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}}), reason: metav1.StatusReasonBadRequest},
+		{name: "another form", media: "text/plain", body: "x", reason: metav1.StatusReasonUnsupportedMediaType, says: "accepted media types include: application/json"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctx, warned := warning.With(t.Context())
+			obj := &corev1.ConfigMap{}
+			err := decode.Into(ctx, []byte(tc.body), obj, decode.Options{Kind: configMapKind, MediaType: tc.media, Validation: tc.validation})
+			if tc.reason != "" {
+				if apierrors.ReasonForError(err) != tc.reason || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("error = %v, want %s: %s", err, tc.reason, tc.says)
+				}
+				return
+			}
+			if err != nil || obj.Data["k"] != "v" || obj.Kind != "ConfigMap" || obj.APIVersion != "v1" {
+				t.Errorf("object = %+v, %v", obj, err)
+			}
+			if !slices.Equal(warned.Warnings(), tc.warnings) {
+				t.Errorf("warnings = %q, want %q", warned.Warnings(), tc.warnings)
+			}
+		})
+	}
+}
+
+func FuzzInto(f *testing.F) {
+	f.Add(uint8(0), []byte(`{"data":{"k":"v"}}`))
+	f.Add(uint8(1), []byte("data:\n  k: &a v\n  l: *a\n"))
+	f.Add(uint8(2), []byte(protobufBody(f, &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}})))
+	f.Fuzz(func(t *testing.T, media uint8, body []byte) {
+		medias := []string{decode.JSON, decode.YAML, decode.Protobuf}
+		err := decode.Into(t.Context(), body, &corev1.ConfigMap{}, decode.Options{Kind: configMapKind, MediaType: medias[int(media)%3], Validation: "Strict"})
+		if err != nil && !apierrors.IsBadRequest(err) {
+			t.Errorf("%v", err)
+		}
+	})
+}
