@@ -1,0 +1,115 @@
+package scheduler
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/miniorch/miniorch/pkg/decision"
+	"github.com/miniorch/miniorch/scheduler/framework"
+	"github.com/miniorch/miniorch/scheduler/plugins/unsupported"
+)
+
+// job is a decision on its way to the API.
+type job struct {
+	*waiter
+	decision *Decision
+	state    *framework.CycleState
+	permit   time.Duration // how long to wait for Permit plugins; 0: not
+}
+
+// bindJobs binds one pod after the other until ctx ends.
+func (s *Scheduler) bindJobs(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case j := <-s.jobs:
+			s.bind(ctx, j)
+		}
+	}
+}
+
+// await lets a pod wait until Permit plugins allow it.
+func (s *Scheduler) await(ctx context.Context, j *job) {
+	if st := s.fw.Await(ctx, s.cfg.Clock, j.Pod.UID, j.permit); !st.OK() {
+		s.finish(ctx, j, st)
+		return
+	}
+	s.send(ctx, j)
+}
+
+func (s *Scheduler) bind(ctx context.Context, j *job) {
+	began := s.cfg.Clock.Now()
+	st := s.fw.PreBind(ctx, j.state, j.PodInfo, j.decision.Node)
+	if st.OK() {
+		st = s.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
+	}
+	s.finish(ctx, j, st)
+	r := decision.Record{
+		Time: j.decision.at, Component: "scheduler", Object: decision.RefTo(j.Pod),
+		From: []decision.Ref{decision.RefTo(j.decision.nodes.At(j.decision.position).Node)},
+		Plan: j.decision.String(), Took: s.cfg.Clock.Since(began),
+	}
+	if err := st.Error(); err != nil {
+		r.Error = err.Error()
+	}
+	s.cfg.Decisions.Add(r)
+}
+
+// finish takes note of how a binding ended. After a failure the pod may be bound or not: if it
+// is, the watch says so, and another try meets a conflict.
+func (s *Scheduler) finish(ctx context.Context, j *job, st *framework.Status) {
+	if st.OK() {
+		s.cfg.Recorder.Event(j.Pod, corev1.EventTypeNormal, "Scheduled", "Successfully assigned %s to %s", j.Name(), j.decision.Node)
+		if ignored := unsupported.Preferences(&j.Pod.Spec); len(ignored) > 0 {
+			s.cfg.Recorder.Event(j.Pod, corev1.EventTypeWarning, "PreferenceIgnored", "This scheduler does not support: %s", strings.Join(ignored, ", "))
+		}
+	} else {
+		s.fw.Unreserve(ctx, j.state, j.PodInfo, j.decision.Node)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.OK() {
+		s.cache.acknowledged(j.Pod.UID, s.cfg.Clock.Now().Add(s.cfg.Unconfirmed))
+		s.signal() // there is a deadline to wait for
+		return
+	}
+	if s.cache.isAssumed(j.Pod.UID) {
+		s.cache.removePod(j.Pod.UID)
+		s.freed[j.decision.Node] = true
+	}
+	s.retry(ctx, j, st)
+	s.signal()
+}
+
+// retry gives a pod that could not be bound back to the queue, if it still waits.
+func (s *Scheduler) retry(ctx context.Context, j *job, st *framework.Status) {
+	now, ok := s.pods.Get(j.Pod.Namespace, j.Pod.Name)
+	if !ok || now.UID != j.Pod.UID || !s.waits(now) || s.cache.has(now.UID) || apierrors.IsNotFound(st.Err) {
+		return
+	}
+	j.waiter.PodInfo = framework.NewPodInfo(now)
+	s.queue.giveBack(j.waiter, false)
+	if ctx.Err() == nil {
+		s.log.Info("cannot bind pod, will retry", "pod", j.Name(), "node", j.decision.Node, "error", st.Error())
+		s.tell(j.waiter, st.Error().Error())
+	}
+}
+
+// takeBack gives the decisions that no binder got to back to the queue, when Run ends.
+func (s *Scheduler) takeBack() {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for {
+		select {
+		case j := <-s.jobs:
+			s.finish(ended, j, framework.Fail(context.Canceled))
+		default:
+			return
+		}
+	}
+}
