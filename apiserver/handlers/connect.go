@@ -12,8 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // isConnect reports whether the target is one that is passed on to a node.
@@ -51,8 +49,8 @@ func (h *Handler) connect(w http.ResponseWriter, r *http.Request, s *served, que
 
 func (h *Handler) podLog(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, query url.Values) error {
 	var opts corev1.PodLogOptions
-	if err := api.ParameterCodec.DecodeParameters(query, corev1.SchemeGroupVersion, &opts); err != nil {
-		return apierrors.NewBadRequest(err.Error())
+	if err := decodePodOptions(query, &opts); err != nil {
+		return err
 	}
 	if errs := checkLogOptions(&opts); len(errs) > 0 {
 		return apierrors.NewInvalid(corev1.SchemeGroupVersion.WithKind("PodLogOptions").GroupKind(), pod.Name, errs)
@@ -100,8 +98,8 @@ func checkLogOptions(o *corev1.PodLogOptions) (errs field.ErrorList) {
 
 func (h *Handler) podExec(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, query url.Values) error {
 	var opts corev1.PodExecOptions
-	if err := api.ParameterCodec.DecodeParameters(query, corev1.SchemeGroupVersion, &opts); err != nil {
-		return apierrors.NewBadRequest(err.Error())
+	if err := decodePodOptions(query, &opts); err != nil {
+		return err
 	}
 	switch {
 	case len(opts.Command) == 0:
