@@ -172,8 +172,13 @@ func (x *execution) finish(ctx context.Context, req container.ExecRequest) (int,
 	served.Go(func() { x.closeStdin(serving) })
 	defer func() { stop(); served.Wait() }()
 
+	// Without its deadline: containerd would report it in words of its own, and earlier
+	// than ctx does.
+	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
 	service := x.runtime.client.TaskService()
-	response, err := service.Wait(ctx, &tasks.WaitRequest{ContainerID: x.container, ExecID: x.id})
+	response, err := service.Wait(waiting, &tasks.WaitRequest{ContainerID: x.container, ExecID: x.id})
 	if err != nil {
 		if ctx.Err() != nil {
 			return -1, ctx.Err()

@@ -49,8 +49,7 @@ func (s *Supervisor) renderConfig() string {
 	line("[debug]")
 	line("  level = \"warn\"")
 	line("[plugins.\"io.containerd.gc.v1.scheduler\"]")
-	// Deleting containers one after the other would otherwise collect garbage each time.
-	line("  schedule_delay = \"1s\"")
+	// Not while a starting node starts its pods.
 	line("  startup_delay = \"5s\"")
 	return b.String()
 }
