@@ -19,10 +19,14 @@ import (
 	"github.com/miniorch/miniorch/controllers/deployment"
 	"github.com/miniorch/miniorch/controllers/endpoints"
 	"github.com/miniorch/miniorch/controllers/endpointslice"
+	"github.com/miniorch/miniorch/controllers/namespace"
 	"github.com/miniorch/miniorch/controllers/nodeipam"
+	"github.com/miniorch/miniorch/controllers/nodelifecycle"
+	"github.com/miniorch/miniorch/controllers/podgc"
 	"github.com/miniorch/miniorch/controllers/replicaset"
 	"github.com/miniorch/miniorch/controllers/rootca"
 	"github.com/miniorch/miniorch/controllers/serviceaccount"
+	"github.com/miniorch/miniorch/controllers/tainteviction"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
@@ -87,6 +91,12 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"deployment", deployment.New(transport, informers, shared)},
 		{"endpoints", endpoints.New(transport, informers, shared)},
 		{"endpointslice", endpointslice.New(transport, informers, shared)},
+		{"namespace", namespace.New(transport, informers, shared)},
+		{"nodelifecycle", nodelifecycle.New(transport, informers, nodelifecycle.Config{
+			Config: shared, Grace: cfg.NodeMonitor.GracePeriod, StartupGrace: cfg.NodeMonitor.StartupGracePeriod,
+		})},
+		{"tainteviction", tainteviction.New(transport, informers, shared)},
+		{"podgc", podgc.New(transport, informers, podgc.Config{Config: shared, Threshold: cfg.TerminatedPods})},
 		{"serviceaccount", serviceaccount.New(transport, informers, shared)},
 	}
 	if cfg.ClusterCIDR.IsValid() {
