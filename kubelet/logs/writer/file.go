@@ -74,18 +74,29 @@ func (f *File) openNow() {
 	f.open()
 }
 
+// open opens the newest file. f.mu is held.
 func (f *File) open() {
-	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	file, size, err := openLocked(f.path)
 	if err != nil {
 		return
+	}
+	f.file, f.size = file, size
+}
+
+func openLocked(path string) (*os.File, int64, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, 0, err
 	}
 	info, err := file.Stat()
+	if err == nil {
+		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX) // readers hold it for an instant only
+	}
 	if err != nil {
 		file.Close()
-		return
+		return nil, 0, err
 	}
-	syscall.Flock(int(file.Fd()), syscall.LOCK_EX) // readers hold it for an instant only
-	f.file, f.size = file, info.Size()
+	return file, info.Size(), nil
 }
 
 // Close ends the log.
@@ -103,22 +114,26 @@ func (f *File) Close() error {
 // rotatedFormat dates a file that was put aside; its order is that of time.
 const rotatedFormat = "20060102-150405.000000000"
 
-// rotate puts the file aside and begins a new one. The old one is let go only after the
-// new one exists and is locked, so that a reader never sees the log without its writer.
+// rotate puts the file aside and begins a new one. The new one gets its name only when it
+// is locked, and the old one is let go after that: a reader never comes to the end of a
+// log that is being written and finds no writer. f.mu is held.
 func (f *File) rotate() {
 	if f.file == nil {
 		return
 	}
-	if err := os.Rename(f.path, f.path+"."+time.Now().UTC().Format(rotatedFormat)); err != nil {
+	fresh := filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path)+".new")
+	file, _, err := openLocked(fresh)
+	if err != nil {
 		return // too long a log is better than none
 	}
-	old, size := f.file, f.size
-	f.open()
-	if f.file == old {
-		f.size = size
+	aside := f.path + "." + time.Now().UTC().Format(rotatedFormat)
+	if os.Rename(f.path, aside) != nil || os.Rename(fresh, f.path) != nil {
+		os.Rename(aside, f.path)
+		file.Close()
 		return
 	}
-	old.Close()
+	f.file.Close()
+	f.file, f.size = file, 0
 	f.prune()
 }
 
