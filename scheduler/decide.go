@@ -15,7 +15,8 @@ type Decision struct {
 	Passed   int    // nodes that the pod could run on
 	Refusal  string // why there is none, in the words that people know
 	nodes    framework.Snapshot
-	position int // of Node
+	state    *framework.CycleState // shared with pods of the same signature
+	position int                   // of Node
 	at       time.Time
 }
 
@@ -27,11 +28,11 @@ func (d *Decision) String() string {
 	return fmt.Sprintf("bind to %s: score %d, %d of %d nodes passed", d.Node, d.Score, d.Passed, d.nodes.Len())
 }
 
-// decide finds the best node for a pod. shared remembers what the plugins said for equal
-// pods; the decision is the same without it.
-func decide(shared *evaluations, fw *framework.Framework, pod *framework.PodInfo, nodes framework.Snapshot, rand func() float64) *Decision {
-	e := shared.of(fw, pod, nodes)
-	d := &Decision{Pod: pod, nodes: nodes, Passed: len(e.passed)}
+// decide finds the best node for a pod. shared remembers what the plugins said for pods
+// with the same signature; the decision is the same without it.
+func decide(shared *evaluations, fw *framework.Framework, pod *framework.PodInfo, signature string, nodes framework.Snapshot, rand func() float64) *Decision {
+	e := shared.of(fw, pod, signature, nodes)
+	d := &Decision{Pod: pod, nodes: nodes, state: e.state, Passed: len(e.passed)}
 	at, score, ok := e.best(rand)
 	if !ok {
 		d.Refusal = e.why()

@@ -192,10 +192,10 @@ type evaluations struct {
 // evaluationsKept is how many kinds of pods can take turns without being evaluated anew.
 const evaluationsKept = 16
 
-// of returns the evaluation of a pod on a snapshot, sharing what it can.
-func (k *evaluations) of(fw *framework.Framework, pod *framework.PodInfo, nodes framework.Snapshot) *evaluation {
-	signature, ok := fw.Sign(pod)
-	if !ok {
+// of returns the evaluation of a pod on a snapshot, sharing what it can with earlier pods of
+// the same signature. The empty signature shares with none.
+func (k *evaluations) of(fw *framework.Framework, pod *framework.PodInfo, signature string, nodes framework.Snapshot) *evaluation {
+	if signature == "" {
 		return evaluate(fw, pod, nodes)
 	}
 	e := k.bySignature[signature]

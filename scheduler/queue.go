@@ -37,8 +37,7 @@ type waiter struct {
 	seq       uint64    // the order of arrival, for pods that are equal otherwise
 	ready     time.Time // inBackoff: when it is over; inParked: when it is flushed
 	index     int       // in its heap
-	signature string
-	shares    bool // signature counts
+	signature string    // empty: like no other
 }
 
 // queue holds the pods that wait for a node. It has one user at a time.
@@ -124,7 +123,7 @@ func affects(old, pod *corev1.Pod) bool {
 
 // admit sorts a pod that is in no heap into the right one.
 func (q *queue) admit(w *waiter) {
-	w.signature, w.shares = q.fw.Sign(w.PodInfo)
+	w.signature = q.fw.Sign(w.PodInfo)
 	switch {
 	case len(w.Pod.Spec.SchedulingGates) > 0:
 		q.enter(w, inGated)
@@ -184,11 +183,9 @@ func (q *queue) wakeUp(helped func(*framework.PodInfo) bool) {
 	var woken []*waiter
 	for _, w := range q.parked.list {
 		answer, known := answers[w.signature]
-		if !w.shares || !known {
+		if w.signature == "" || !known {
 			answer = helped(w.PodInfo)
-			if w.shares {
-				answers[w.signature] = answer
-			}
+			answers[w.signature] = answer
 		}
 		if answer {
 			woken = append(woken, w)

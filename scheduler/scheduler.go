@@ -187,6 +187,9 @@ func (s *Scheduler) signal() {
 	}
 }
 
+// atOnce is how many pods in a row may be refused before the informers get a word in.
+const atOnce = 64
+
 // next decides for the next pods up to one that gets a node. Without any it returns nil
 // and when to look again.
 func (s *Scheduler) next(ctx context.Context) (*job, time.Time) {
@@ -199,12 +202,16 @@ func (s *Scheduler) next(ctx context.Context) (*job, time.Time) {
 	}
 	s.wakeParked()
 	s.queue.tick()
-	for w := s.queue.pop(); w != nil; w = s.queue.pop() {
+	for range atOnce {
+		w := s.queue.pop()
+		if w == nil {
+			return nil, earliest(s.queue.next(), s.cache.nextExpiry())
+		}
 		if j := s.schedule(ctx, w); j != nil {
 			return j, time.Time{}
 		}
 	}
-	return nil, earliest(s.queue.next(), s.cache.nextExpiry())
+	return nil, s.cfg.Clock.Now()
 }
 
 // requeue lets a pod that was taken for placed wait again, unless the API knows better.
@@ -240,15 +247,14 @@ func earliest(a, b time.Time) time.Time {
 // schedule decides for one pod. It returns what is to be done if a node was found; else the
 // pod is back in the queue.
 func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
-	d := decide(&s.shared, s.fw, w.PodInfo, s.cache.snapshot(), s.cfg.Rand)
+	d := decide(&s.shared, s.fw, w.PodInfo, w.signature, s.cache.snapshot(), s.cfg.Rand)
 	d.at = s.cfg.Clock.Now()
 	s.kept.keep(d)
 	if d.Node == "" {
 		s.refuse(ctx, w, d)
 		return nil
 	}
-	// The state is shared by pods of one signature; what comes now belongs to this pod alone.
-	j := &job{waiter: w, decision: d, state: framework.NewCycleState()}
+	j := &job{waiter: w, decision: d, state: d.state.Clone()}
 	if st := s.fw.Reserve(ctx, j.state, w.PodInfo, d.Node); !st.OK() {
 		s.giveUp(w, st)
 		return nil
@@ -269,7 +275,7 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
 
 // refuse parks a pod for which no node is good, and says why.
 func (s *Scheduler) refuse(ctx context.Context, w *waiter, d *Decision) {
-	nominated, st := s.fw.PostFilter(ctx, framework.NewCycleState(), w.PodInfo, d.nodes)
+	nominated, st := s.fw.PostFilter(ctx, d.state.Clone(), w.PodInfo, d.nodes)
 	park := !(st.OK() && nominated != "") // else room is being made: try again soon
 	s.queue.giveBack(w, park)
 	s.tell(w, d.Refusal)

@@ -95,19 +95,20 @@ func (f *Framework) SchedulerName() string { return f.name }
 // Less orders waiting pods.
 func (f *Framework) Less(a, b *QueuedPod) bool { return f.sort.Less(a, b) }
 
-// Sign returns the pod's scheduling signature; ok is false if the pod shares with no other.
-func (f *Framework) Sign(pod *PodInfo) (signature string, ok bool) {
+// Sign returns the pod's scheduling signature, empty if the pod shares with no other.
+func (f *Framework) Sign(pod *PodInfo) string {
 	if !f.shares {
-		return "", false
+		return ""
 	}
 	b := make([]byte, 0, 256)
 	for _, s := range f.signers {
+		var ok bool
 		if b, ok = s.Sign(b, pod); !ok {
-			return "", false
+			return ""
 		}
-		b = append(b, 0)
+		b = append(b, 0) // also keeps the signature from being empty
 	}
-	return string(b), true
+	return string(b)
 }
 
 // PreFilter runs the PreFilter plugins up to the first that refuses the pod.

@@ -56,8 +56,9 @@ type Filter interface {
 	Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status
 }
 
-// PostFilter is called when no node passed: it may make room. It says which node will do
-// soon, if any.
+// PostFilter is called when no node passed: it may see to it that room is made, and says which
+// node will do soon, if any. It must not wait for I/O: no pod is scheduled meanwhile.
+// The same is true for Reserve and Permit.
 type PostFilter interface {
 	Plugin
 	PostFilter(ctx context.Context, state *CycleState, pod *PodInfo, nodes Snapshot) (nominated string, s *Status)

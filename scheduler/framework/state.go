@@ -1,7 +1,10 @@
 package framework
 
+import "maps"
+
 // CycleState carries what a plugin has worked out about one pod from one extension point
-// to the next. It has one writer (PreFilter, PreScore) and then only readers.
+// to the next. PreFilter and PreScore write it; Filter and Score only read it, because pods of
+// one signature share it; from Reserve on each pod has a copy of its own.
 type CycleState struct {
 	values     map[string]any
 	skipFilter map[string]bool
@@ -11,6 +14,11 @@ type CycleState struct {
 // NewCycleState returns an empty state.
 func NewCycleState() *CycleState {
 	return &CycleState{values: make(map[string]any), skipFilter: make(map[string]bool), skipScore: make(map[string]bool)}
+}
+
+// Clone returns a copy that can be written to without changing s.
+func (s *CycleState) Clone() *CycleState {
+	return &CycleState{values: maps.Clone(s.values), skipFilter: s.skipFilter, skipScore: s.skipScore}
 }
 
 // Put keeps v under a plugin's name.

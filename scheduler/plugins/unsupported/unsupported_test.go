@@ -1,0 +1,51 @@
+package unsupported
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/miniorch/miniorch/scheduler/framework"
+	"github.com/miniorch/miniorch/scheduler/framework/sample"
+)
+
+var _ framework.Signer = Plugin{}
+
+func TestDemands(t *testing.T) {
+	node := sample.Info(sample.Node("a"))
+	spec := func(f func(s *corev1.PodSpec)) *corev1.Pod {
+		return sample.With(sample.Pod("p"), func(p *corev1.Pod) { f(&p.Spec) })
+	}
+	refused := func(what string) []string {
+		return []string{"pod demands what this scheduler does not support: " + what}
+	}
+	spread := func(do corev1.UnsatisfiableConstraintAction) *corev1.Pod {
+		return spec(func(s *corev1.PodSpec) {
+			s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{WhenUnsatisfiable: do}}
+		})
+	}
+	tests := []struct {
+		name, reason string
+		pod          *corev1.Pod
+		node         *framework.NodeInfo
+		want         []string
+	}{
+		{"plain", "nothing special", sample.Pod("p"), node, nil},
+		{"pod anti-affinity", "replicas may rely on being apart", spec(func(s *corev1.PodSpec) {
+			s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{}}}}
+		}), node, refused("required pod anti-affinity")},
+		{"hard spread", "a demand", spread(corev1.DoNotSchedule), node, refused("topology spread with DoNotSchedule")},
+		{"soft spread", "a wish", spread(corev1.ScheduleAnyway), node, nil},
+		{"claims", "the volume may be tied to a node", spec(func(s *corev1.PodSpec) {
+			s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}}}
+		}), node, refused("persistent volume claims")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, sample.Fits(Plugin{}, tt.pod, tt.node)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+		})
+	}
+}
