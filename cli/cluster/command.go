@@ -48,6 +48,8 @@ func newUp(c *Config) *cobra.Command {
 	cmd.Flags().IntVar(&c.Nodes, "nodes", 2, "number of nodes")
 	cmd.Flags().StringVar(&c.ImageDir, "image-dir", "", "directory with image tarballs that every node imports")
 	cmd.Flags().StringVar(&c.BinDir, "bin-dir", "", "where miniorch-master and miniorch-node are (default: beside this program)")
+	cmd.Flags().StringArrayVar(&c.MasterFlags, "master-flag", nil, "further flag for miniorch-master, such as --master-flag=--verbose")
+	cmd.Flags().StringArrayVar(&c.NodeFlags, "node-flag", nil, "further flag for miniorch-node")
 	cmd.Flags().StringVar(&c.Kubeconfig, "kubeconfig", "", "kubeconfig to merge the cluster's context into (default: $KUBECONFIG or ~/.kube/config)")
 	return cmd
 }

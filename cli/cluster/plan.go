@@ -26,6 +26,8 @@ type Config struct {
 	Kubeconfig string // the user's kubeconfig, into which the context is merged; empty: none
 	// CgroupRoot is where each host's control group is made.
 	CgroupRoot string // "/miniorch"
+	// MasterFlags and NodeFlags go to the hosts' programs as they are.
+	MasterFlags, NodeFlags []string
 }
 
 var validName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`)
@@ -120,6 +122,7 @@ func decide(c Config, number int) (Plan, error) {
 			"--data-dir", h.Dir, "--secure-port", fmt.Sprint(securePort), "--bind-address", "0.0.0.0", "--advertise-address", h.IP.String(),
 			"--cluster-cidr", p.Pods.String(), "--service-cidr", p.Services.String(),
 		}
+		h.Args = append(h.Args, c.MasterFlags...)
 		p.Hosts = append(p.Hosts, h)
 	}
 	for i := range c.Nodes {
@@ -131,6 +134,7 @@ func decide(c Config, number int) (Plan, error) {
 		if c.ImageDir != "" {
 			h.Args = append(h.Args, "--image-dir", c.ImageDir)
 		}
+		h.Args = append(h.Args, c.NodeFlags...)
 		p.Hosts = append(p.Hosts, h)
 	}
 	return p, nil
