@@ -184,16 +184,9 @@ func (f *follower) next(ctx context.Context) (moved bool, err error) {
 	if err := f.drain(ctx); err != nil {
 		return false, err
 	}
-	successor := f.path
-	aside := writer.Rotated(f.path)
-	for i, name := range aside {
-		if info, err := os.Stat(name); err == nil && os.SameFile(mine, info) && i+1 < len(aside) {
-			successor = aside[i+1]
-		}
-	}
-	file, err := os.Open(successor)
+	file, err := openSuccessor(f.path, mine)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, nil // between rename and creation, or deleted with its pod
+		return false, nil // between two renames, or deleted with its pod
 	}
 	if err != nil {
 		return false, err
@@ -202,6 +195,33 @@ func (f *follower) next(ctx context.Context) (moved bool, err error) {
 	f.file, f.torn = file, nil
 	f.in.Reset(file)
 	return true, nil
+}
+
+// openSuccessor opens the file that was begun when mine was put aside.
+func openSuccessor(path string, mine os.FileInfo) (*os.File, error) {
+	for {
+		name := successor(path, mine)
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		// Names move on with every rotation: look again who has this one.
+		if name == successor(path, mine) {
+			return file, nil
+		}
+		file.Close()
+	}
+}
+
+// successor is the present name of the file that came after mine.
+func successor(path string, mine os.FileInfo) string {
+	aside := writer.Rotated(path)
+	for i, name := range aside {
+		if info, err := os.Stat(name); err == nil && os.SameFile(mine, info) && i+1 < len(aside) {
+			return aside[i+1]
+		}
+	}
+	return path
 }
 
 // printer renders the entries that are asked for.

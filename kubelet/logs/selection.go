@@ -67,9 +67,20 @@ func (s selection) wants(e entry) bool {
 	return err == nil && !at.Before(s.since)
 }
 
-// openAt opens the file of a log in which the selection begins, at the offset where.
+// openAt opens the file of a log in which the selection begins, at the offset where. It
+// looks again if the log was rotated meanwhile.
 func openAt(path string, s selection) (*os.File, int64, error) {
-	names := append(writer.Rotated(path), path)
+	for {
+		aside := writer.Rotated(path)
+		f, offset, err := openAmong(append(slices.Clone(aside), path), s)
+		if err != nil || slices.Equal(aside, writer.Rotated(path)) {
+			return f, offset, err
+		}
+		f.Close()
+	}
+}
+
+func openAmong(names []string, s selection) (*os.File, int64, error) {
 	if s.tail < 0 {
 		return openFirst(names)
 	}
