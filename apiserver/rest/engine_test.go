@@ -44,6 +44,20 @@ func start(t testing.TB, cfg rest.Config) *engine {
 
 func startOver(t testing.TB, store storage.Store, cfg rest.Config) *engine {
 	t.Helper()
+	e := run(t, store, cfg)
+	e.mustCreate("", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	e.mustCreate("default", &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	return e
+}
+
+// startAgain starts a second registry over the same store.
+func startAgain(e *engine) *engine {
+	e.Helper()
+	return run(e.TB, e.store, rest.Config{})
+}
+
+func run(t testing.TB, store storage.Store, cfg rest.Config) *engine {
+	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	if cfg.Rand == nil {
 		cfg.Rand = locked(rand.New(rand.NewPCG(1, 2)))
@@ -63,8 +77,6 @@ func startOver(t testing.TB, store storage.Store, cfg rest.Config) *engine {
 	case err := <-done:
 		t.Fatalf("Run ended before it was ready: %v", err)
 	}
-	e.mustCreate("", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
-	e.mustCreate("default", &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	return e
 }
 

@@ -50,9 +50,15 @@ func kinds() []resource.Descriptor {
 	}
 	return []resource.Descriptor{
 		namespaceKind(), podKind(), configMaps, leases, services, deploymentKind(), eventKind(), eventViewKind(),
-		plain(func() *corev1.ServiceAccount { return &corev1.ServiceAccount{} }),
+		accountKind(),
 		plain(func() *corev1.Node { return &corev1.Node{} }),
 	}
+}
+
+func accountKind() resource.Descriptor {
+	d := plain(func() *corev1.ServiceAccount { return &corev1.ServiceAccount{} })
+	d.Subresources = []resource.Subresource{{Name: "token", Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest", Verbs: []string{"create"}}}
+	return d
 }
 
 func namespaceKind() resource.Descriptor {

@@ -40,7 +40,10 @@ func TestPatch(t *testing.T) {
 		{name: "json patch to nowhere", kind: jsonPatch, patch: `[{"op":"remove","path":"/metadata/labels/x"}]`, reason: metav1.StatusReasonInvalid},
 		{name: "json patch that is none", kind: jsonPatch, patch: `{"op":"remove"}`, reason: metav1.StatusReasonBadRequest},
 		{name: "merge patch", kind: mergePatch, patch: `{"metadata":{"annotations":{"keep":null,"new":"1"}}}`,
-			want: func(p *corev1.Pod) bool { _, kept := p.Annotations["keep"]; return !kept && p.Annotations["new"] == "1" }},
+			want: func(p *corev1.Pod) bool {
+				_, kept := p.Annotations["keep"]
+				return !kept && p.Annotations["new"] == "1"
+			}},
 		{name: "merge patch replaces lists", kind: mergePatch, patch: `{"spec":{"containers":[{"name":"d"}]}}`,
 			want: func(p *corev1.Pod) bool {
 				return len(p.Spec.Containers) == 1 && p.Spec.Containers[0].Name == "d" && p.Spec.Containers[0].Image == ""
