@@ -16,7 +16,7 @@ func oneOf[S ~string](value S, path *field.Path, allowed ...S) field.ErrorList {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	return field.ErrorList{field.NotSupported(path, value, allowed)}
+	return field.ErrorList{field.NotSupported(path, value, slices.Sorted(slices.Values(allowed)))}
 }
 
 // requiredOneOf is oneOf for a field that must be set.

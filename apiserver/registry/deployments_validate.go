@@ -67,7 +67,7 @@ func validateIntOrPercent(v intstr.IntOrString, path *field.Path) field.ErrorLis
 		return notNegative(v.IntVal, path)
 	}
 	if len(utilvalidation.IsValidPercent(v.StrVal)) > 0 {
-		return field.ErrorList{field.Invalid(path, v.StrVal, "must be an integer or percentage (e.g '5%%')")}
+		return field.ErrorList{field.Invalid(path, v.StrVal, "must be an integer or percentage (e.g '5%')")}
 	}
 	return nil
 }
