@@ -93,12 +93,10 @@ func qosOf(all []corev1.ResourceRequirements) corev1.PodQOSClass {
 	asks, guaranteed := false, true
 	for _, r := range all {
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			request, limit := positive(r.Requests, name), positive(r.Limits, name)
-			asks = asks || request != nil || limit != nil
-			if limit == nil || (request != nil && request.Cmp(*limit) != 0) {
-				guaranteed = false
-			}
-			if _, given := r.Requests[name]; !given && limit == nil {
+			limit := positive(r.Limits, name)
+			asks = asks || limit != nil || positive(r.Requests, name) != nil
+			request, given := r.Requests[name] // without one, the limit is asked for
+			if limit == nil || (given && request.Cmp(*limit) != 0) {
 				guaranteed = false
 			}
 		}
