@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	restclient "k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/apiserver"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
@@ -168,3 +169,5 @@ func must[T any](v T, err error) func(t testing.TB) T {
 		return v
 	}
 }
+
+var realClock = clock.RealClock{}
