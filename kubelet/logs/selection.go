@@ -70,13 +70,19 @@ func (s selection) wants(e entry) bool {
 // openAt opens the file of a log in which the selection begins, at the offset where. It
 // looks again if the log was rotated meanwhile.
 func openAt(path string, s selection) (*os.File, int64, error) {
-	for {
+	const attempts = 20
+	for attempt := 1; ; attempt++ {
 		aside := writer.Rotated(path)
 		f, offset, err := openAmong(append(slices.Clone(aside), path), s)
-		if err != nil || slices.Equal(aside, writer.Rotated(path)) {
+		// Between the two renames of a rotation the newest file has no name.
+		inBetween := errors.Is(err, os.ErrNotExist) && len(aside) > 0
+		if attempt == attempts || !inBetween && slices.Equal(aside, writer.Rotated(path)) {
 			return f, offset, err
 		}
-		f.Close()
+		if f != nil {
+			f.Close()
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
+	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
@@ -19,7 +20,7 @@ import (
 // startErrorCode is the exit code Kubernetes shows for a process that never was.
 const startErrorCode = 128
 
-// Start runs a created container. A command that cannot be executed is an error that
+// Start runs a created container; one that runs already is fine. A command that cannot be executed is an error that
 // wraps container.ErrCommand; the container then counts as exited with ReasonStartError.
 func (r *Runtime) Start(ctx context.Context, id string) error {
 	ctx = r.scope(ctx)
@@ -29,8 +30,8 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	}
 	if err := r.run(ctx, info); err != nil {
 		err = startError(err)
-		if errors.Is(err, container.ErrUnavailable) || errdefs.IsAlreadyExists(err) || ctx.Err() != nil {
-			return fmt.Errorf("starting container %s: %w", id, err)
+		if errors.Is(err, container.ErrUnavailable) || ctx.Err() != nil {
+			return fmt.Errorf("starting container %s: %w", id, err) // may be tried again
 		}
 		// What is left of the attempt goes; the record stays and tells how it ended.
 		cleanup := context.WithoutCancel(ctx)
@@ -38,7 +39,11 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		return errors.Join(fmt.Errorf("starting container %s: %w", id, err),
 			r.setLabel(cleanup, id, labelExit, e.encode()), r.deleteTask(cleanup, id))
 	}
-	return r.setLabel(ctx, id, labelStarted, formatTime(r.cfg.Clock.Now()))
+	if err := r.setLabel(ctx, id, labelStarted, formatTime(r.cfg.Clock.Now())); err != nil {
+		// It runs, and that is what counts; while it does, the kernel knows since when.
+		r.cfg.Logger.Warn("cannot note the start of a container", "container", id, "error", err)
+	}
+	return nil
 }
 
 // run creates and starts the task.
@@ -54,8 +59,14 @@ func (r *Runtime) run(ctx context.Context, info containers.Container) error {
 			_, err = r.client.TaskService().Create(ctx, request)
 		}
 	}
-	if err != nil {
-		return translate(err)
+	if err = translate(err); errdefs.IsAlreadyExists(err) {
+		// An earlier attempt was cut off halfway.
+		task, err := r.task(ctx, info.ID)
+		if err != nil || task.Status == tasktypes.Status_RUNNING {
+			return err
+		}
+	} else if err != nil {
+		return err
 	}
 	_, err = r.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: info.ID})
 	return translate(err)

@@ -46,6 +46,10 @@ func (s *Supervisor) renderConfig() string {
 	line("  address = ", strconv.Quote(s.cfg.Address))
 	line("[ttrpc]")
 	line("  address = ", strconv.Quote(s.cfg.Address+".ttrpc"))
+	if s.cfg.Cgroup != "" {
+		line("[cgroup]")
+		line("  path = ", strconv.Quote(s.cfg.Cgroup))
+	}
 	line("[debug]")
 	line("  level = \"warn\"")
 	line("[plugins.\"io.containerd.gc.v1.scheduler\"]")

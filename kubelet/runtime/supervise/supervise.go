@@ -34,6 +34,9 @@ type Config struct {
 	LogFile string
 	// Binary is containerd's path; default: found on the PATH.
 	Binary string
+	// Cgroup, if set, is where containerd and the shims it starts live, such as
+	// "/miniorch/runtime": apart from the agent, whose end must not be theirs.
+	Cgroup string
 	// Env is added to containerd's environment.
 	Env []string
 
