@@ -19,6 +19,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/deployment"
 	"github.com/miniorch/miniorch/controllers/endpoints"
 	"github.com/miniorch/miniorch/controllers/endpointslice"
+	"github.com/miniorch/miniorch/controllers/garbagecollector"
 	"github.com/miniorch/miniorch/controllers/namespace"
 	"github.com/miniorch/miniorch/controllers/nodeipam"
 	"github.com/miniorch/miniorch/controllers/nodelifecycle"
@@ -92,6 +93,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"endpoints", endpoints.New(transport, informers, shared)},
 		{"endpointslice", endpointslice.New(transport, informers, shared)},
 		{"namespace", namespace.New(transport, informers, shared)},
+		{"garbagecollector", garbagecollector.New(transport, informers, shared)},
 		{"nodelifecycle", nodelifecycle.New(transport, informers, nodelifecycle.Config{
 			Config: shared, Grace: cfg.NodeMonitor.GracePeriod, StartupGrace: cfg.NodeMonitor.StartupGracePeriod,
 		})},
