@@ -75,8 +75,9 @@ type Store interface {
 	// channel is closed after a Batch with Err, or when ctx ends. The back end sends a
 	// progress batch soon after RequestProgress.
 	Watch(ctx context.Context, prefix string, after int64) <-chan Batch
-	// RequestProgress asks that all watches be told how far they are.
-	RequestProgress(ctx context.Context) error
+	// RequestProgress asks that the watches of exactly this prefix be told how far they are.
+	// The request may be lost while a watch is catching up: ask again.
+	RequestProgress(ctx context.Context, prefix string) error
 	// Revision returns the store's current revision, linearizably.
 	Revision(ctx context.Context) (int64, error)
 	// Compact drops history before revision.

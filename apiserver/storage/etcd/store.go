@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -27,11 +26,10 @@ type Config struct {
 type Store struct {
 	client   *clientv3.Client
 	pageSize int64
-	seen     atomic.Int64 // the highest revision that any answer carried
 
 	mu      sync.Mutex
-	streams map[string]int // guarded by mu; watches per stream, see watch.go
-	past    int            // guarded by mu; numbers the streams of watches from the past
+	streams map[*stream]struct{} // guarded by mu; of the watches that run
+	watches uint64               // guarded by mu; ever begun, to name their streams
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -41,7 +39,7 @@ func New(client *clientv3.Client, cfg Config) *Store {
 	if cfg.PageSize <= 0 {
 		cfg.PageSize = 2000
 	}
-	return &Store{client: client, pageSize: cfg.PageSize, streams: map[string]int{}}
+	return &Store{client: client, pageSize: cfg.PageSize, streams: map[*stream]struct{}{}}
 }
 
 // Get returns the key and the store's revision, linearizably.
@@ -50,7 +48,6 @@ func (s *Store) Get(ctx context.Context, key string) (*storage.KV, int64, error)
 	if err != nil {
 		return nil, 0, fmt.Errorf("getting %s: %w", key, mapped(err))
 	}
-	s.saw(resp.Header.Revision)
 	if len(resp.Kvs) == 0 {
 		return nil, resp.Header.Revision, nil
 	}
@@ -70,7 +67,6 @@ func (s *Store) List(ctx context.Context, prefix string, revision int64) ([]stor
 		if err != nil {
 			return nil, 0, fmt.Errorf("listing %s: %w", prefix, mapped(err))
 		}
-		s.saw(resp.Header.Revision)
 		if revision == 0 {
 			revision = resp.Header.Revision
 		}
@@ -102,7 +98,6 @@ func (s *Store) Write(ctx context.Context, w storage.Write) (storage.Result, err
 	if err != nil {
 		return storage.Result{}, fmt.Errorf("writing %s: %w", w.Key, mapped(err))
 	}
-	s.saw(resp.Header.Revision)
 	result := storage.Result{Done: resp.Succeeded, Revision: resp.Header.Revision}
 	switch {
 	case !resp.Succeeded:
@@ -123,7 +118,6 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("asking for the revision: %w", mapped(err))
 	}
-	s.saw(resp.Header.Revision)
 	return resp.Header.Revision, nil
 }
 
@@ -133,15 +127,6 @@ func (s *Store) Compact(ctx context.Context, revision int64) error {
 		return fmt.Errorf("compacting at %d: %w", revision, mapped(err))
 	}
 	return nil
-}
-
-func (s *Store) saw(revision int64) {
-	for {
-		seen := s.seen.Load()
-		if revision <= seen || s.seen.CompareAndSwap(seen, revision) {
-			return
-		}
-	}
 }
 
 func kvOf(kv *mvccpb.KeyValue) storage.KV {

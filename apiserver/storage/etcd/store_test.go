@@ -7,11 +7,14 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
 
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/storagetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start runs a member for one test or benchmark.
 func start(t testing.TB, cfg etcd.EmbeddedConfig) *etcd.Embedded {

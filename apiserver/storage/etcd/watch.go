@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/metadata"
@@ -11,23 +13,27 @@ import (
 	"github.com/miniorch/miniorch/apiserver/storage"
 )
 
-// Watches share streams to etcd, so that one request asks for the progress of all. But
-// etcd answers it only when every watch of the stream has caught up: a watch that begins
-// far in the past gets a stream of its own, or it would hold up the others' consistent reads.
-const (
-	streamHeader = "miniorch-watch-stream" // the client has a stream for each combination of headers
-	liveStream   = "live"
-	farBehind    = 1000 // revisions
-)
+// streamHeader tells watches apart for the client, which has a stream to etcd for each
+// combination of headers. Each watch has its own: etcd answers a request for progress only
+// when every watch of the stream has caught up and has begun, so on a shared one a watch
+// from the past, or from the next revision on, would hold up the consistent reads of all.
+const streamHeader = "miniorch-watch"
+
+// stream is one watch's stream.
+type stream struct {
+	name, prefix string
+	asking       sync.WaitGroup                             // requests for progress that are under way
+	whenEnded    func(f func()) (forget func() (done bool)) // calls f when the watch's context ends
+}
 
 // Watch streams the changes below prefix after a revision.
 func (s *Store) Watch(ctx context.Context, prefix string, after int64) <-chan storage.Batch {
 	out := make(chan storage.Batch)
-	stream := s.enter(after)
+	st := &stream{prefix: prefix, whenEnded: func(f func()) func() bool { return context.AfterFunc(ctx, f) }}
+	s.enter(st)
 	go func() {
 		defer close(out)
-		defer s.exit(stream)
-		err := s.relay(inStream(ctx, stream), prefix, after, out)
+		err := s.relay(ctx, st, after, out)
 		if ctx.Err() != nil {
 			return
 		}
@@ -40,11 +46,17 @@ func (s *Store) Watch(ctx context.Context, prefix string, after int64) <-chan st
 }
 
 // relay runs one etcd watch and returns why it ended.
-func (s *Store) relay(ctx context.Context, prefix string, after int64, out chan<- storage.Batch) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// A member that is cut off from its leader must say so instead of staying silent.
-	ctx = clientv3.WithRequireLeader(ctx)
+func (s *Store) relay(ctx context.Context, st *stream, after int64, out chan<- storage.Batch) error {
+	// Asking for progress on a stream that has ended would open it again, for ever: so the
+	// watch ends when nobody asks any more.
+	watchCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	end := sync.OnceFunc(func() {
+		s.exit(st)
+		cancel()
+	})
+	defer end()
+	defer context.AfterFunc(ctx, end)()
+	prefix := st.prefix
 	opts := []clientv3.OpOption{
 		clientv3.WithRev(after + 1), clientv3.WithPrevKV(), clientv3.WithProgressNotify(), clientv3.WithFragment(),
 	}
@@ -54,14 +66,15 @@ func (s *Store) relay(ctx context.Context, prefix string, after int64, out chan<
 	} else {
 		opts = append(opts, clientv3.WithPrefix())
 	}
-	for resp := range s.client.Watch(ctx, prefix, opts...) {
+	// A member that is cut off from its leader must say so instead of staying silent.
+	for resp := range s.client.Watch(clientv3.WithRequireLeader(st.on(watchCtx)), prefix, opts...) {
 		if resp.CompactRevision != 0 {
 			return &storage.CompactedError{Oldest: resp.CompactRevision}
 		}
 		if err := resp.Err(); err != nil {
 			return mapped(err)
 		}
-		batch := s.batchOf(&resp)
+		batch := batchOf(&resp)
 		if batch.Progress == 0 {
 			continue
 		}
@@ -76,8 +89,7 @@ func (s *Store) relay(ctx context.Context, prefix string, after int64, out chan<
 
 // batchOf converts a response. Only a progress notification says that everything up to its
 // header's revision has been sent; events vouch for their own revision.
-func (s *Store) batchOf(resp *clientv3.WatchResponse) storage.Batch {
-	s.saw(resp.Header.Revision)
+func batchOf(resp *clientv3.WatchResponse) storage.Batch {
 	if resp.IsProgressNotify() {
 		return storage.Batch{Progress: resp.Header.Revision}
 	}
@@ -97,47 +109,56 @@ func (s *Store) batchOf(resp *clientv3.WatchResponse) storage.Batch {
 	return batch
 }
 
-// RequestProgress asks etcd to tell all watches how far they are.
-func (s *Store) RequestProgress(ctx context.Context) error {
-	for _, stream := range s.openStreams() {
-		if err := s.client.RequestProgress(clientv3.WithRequireLeader(inStream(ctx, stream))); err != nil {
-			return fmt.Errorf("requesting progress: %w", mapped(err))
+// RequestProgress asks etcd how far the prefix's watches are.
+func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
+	for _, st := range s.streamsOf(prefix) {
+		err := s.ask(ctx, st)
+		st.asking.Done()
+		if err != nil && ctx.Err() != nil {
+			return fmt.Errorf("requesting progress: %w", err)
 		}
+		// Otherwise the watch has ended meanwhile, and tells its reader so itself.
 	}
 	return nil
 }
 
-func inStream(ctx context.Context, stream string) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, streamHeader, stream)
+func (s *Store) ask(ctx context.Context, st *stream) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer st.whenEnded(cancel)()
+	return s.client.RequestProgress(clientv3.WithRequireLeader(st.on(ctx)))
 }
 
-// enter chooses the stream of a watch.
-func (s *Store) enter(after int64) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stream := liveStream
-	if after+farBehind < s.seen.Load() {
-		s.past++
-		stream = fmt.Sprintf("past-%d", s.past)
-	}
-	s.streams[stream]++
-	return stream
+// on returns the context with which the client finds the stream.
+func (st *stream) on(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, streamHeader, st.name)
 }
 
-func (s *Store) exit(stream string) {
+func (s *Store) enter(st *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams[stream]--; s.streams[stream] == 0 {
-		delete(s.streams, stream)
-	}
+	s.watches++
+	st.name = strconv.FormatUint(s.watches, 10)
+	s.streams[st] = struct{}{}
 }
 
-func (s *Store) openStreams() []string {
+// exit returns when nobody asks for the stream's progress, nor will.
+func (s *Store) exit(st *stream) {
+	s.mu.Lock()
+	delete(s.streams, st)
+	s.mu.Unlock()
+	st.asking.Wait()
+}
+
+// streamsOf returns the prefix's streams, each marked as being asked.
+func (s *Store) streamsOf(prefix string) (streams []*stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	streams := make([]string, 0, len(s.streams))
-	for stream := range s.streams {
-		streams = append(streams, stream)
+	for st := range s.streams {
+		if st.prefix == prefix {
+			st.asking.Add(1)
+			streams = append(streams, st)
+		}
 	}
 	return streams
 }

@@ -31,7 +31,6 @@ type Store struct {
 	revision  int64                      // guarded by mu
 	compacted int64                      // guarded by mu; lists before it and events before it are gone
 	log       []storage.Event            // guarded by mu; one per revision, the last is revision's
-	asked     uint64                     // guarded by mu; times that progress was requested
 	watches   map[*watch]struct{}        // guarded by mu
 }
 

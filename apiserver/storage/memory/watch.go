@@ -16,7 +16,7 @@ type watch struct {
 	prefix   string
 	woken    chan struct{} // holds one token while there may be something to read
 	position int64         // guarded by Store.mu: everything up to here has been read
-	answered uint64        // guarded by Store.mu: progress requests that were answered
+	asked    bool          // guarded by Store.mu: progress was requested
 }
 
 func (w *watch) wake() {
@@ -31,7 +31,6 @@ func (s *Store) Watch(ctx context.Context, prefix string, after int64) <-chan st
 	out := make(chan storage.Batch)
 	w := &watch{prefix: prefix, position: after, woken: make(chan struct{}, 1)}
 	s.mu.Lock()
-	w.answered = s.asked
 	s.watches[w] = struct{}{}
 	s.mu.Unlock()
 	w.wake()
@@ -87,25 +86,27 @@ func (s *Store) read(w *watch) (batch storage.Batch, any bool) {
 		w.position = s.log[i].Revision
 	}
 	batch.Progress = w.position
-	asked := w.answered != s.asked
 	// A watch from the future has not seen the present: it has no progress to report.
 	if caughtUp := i == len(s.log); caughtUp && w.position <= s.revision {
-		w.answered = s.asked
+		asked := w.asked
+		w.asked = false
 		return batch, asked || len(batch.Events) > 0
 	}
 	return batch, len(batch.Events) > 0
 }
 
-// RequestProgress makes every watch report how far it is.
-func (s *Store) RequestProgress(ctx context.Context) error {
+// RequestProgress makes the prefix's watches report how far they are.
+func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked++
 	for w := range s.watches {
-		w.wake()
+		if w.prefix == prefix {
+			w.asked = true
+			w.wake()
+		}
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func compaction(f *fixture) {
 	got, _ := f.list("/", revs[5])
 	f.same("list at the compacted revision", []string{fmt.Sprintf("/a=x@%d", revs[5])}, got)
 	f.compacted(f.store.Watch(f.ctx, "/", revs[3]))
-	if events := f.collect(f.store.Watch(f.ctx, "/", revs[5]), revs[5], revs[9]); len(events) != 4 {
+	if events := f.collect(f.store.Watch(f.ctx, "/", revs[5]), "/", revs[5], revs[9]); len(events) != 4 {
 		f.Errorf("%d events after the compacted revision, want 4", len(events))
 	}
 	if err := f.store.Compact(f.ctx, revs[4]); !errors.Is(err, storage.ErrCompacted) {

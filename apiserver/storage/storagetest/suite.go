@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"watch begins after any revision", watchResumes},
 		{"watch from the future tells only of the future", watchFuture},
 		{"progress comes when asked for", progress},
+		{"progress of one watch does not depend on others", progressApart},
 		{"watch ends with its context", watchEnds},
 		{"a watch that nobody reads blocks nobody", watchUnread},
 		{"16 writers agree with the history", writersAgree},
@@ -121,7 +122,7 @@ func showEvent(e storage.Event) string {
 
 // collect reads a watch until it has told everything up to the revision, asking for progress
 // as long as it takes, and checks the order of what it reads.
-func (f *fixture) collect(watch <-chan storage.Batch, after, upTo int64) []storage.Event {
+func (f *fixture) collect(watch <-chan storage.Batch, prefix string, after, upTo int64) []storage.Event {
 	f.Helper()
 	var events []storage.Event
 	last := after
@@ -144,7 +145,7 @@ func (f *fixture) collect(watch <-chan storage.Batch, after, upTo int64) []stora
 			}
 			last = b.Progress
 		case <-ask.C:
-			if err := f.store.RequestProgress(f.ctx); err != nil {
+			if err := f.store.RequestProgress(f.ctx, prefix); err != nil {
 				f.Fatal(err)
 			}
 		case <-f.ctx.Done():

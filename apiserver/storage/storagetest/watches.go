@@ -18,7 +18,7 @@ func watchChanges(f *fixture) {
 	gone := f.remove("/w/a", a2)
 	again := f.write("/w/a", "3", 0)
 	var got []string
-	for _, e := range f.collect(watch, start, again) {
+	for _, e := range f.collect(watch, "/w/", start, again) {
 		got = append(got, showEvent(e))
 	}
 	f.same("events", []string{
@@ -36,13 +36,13 @@ func watchResumes(f *fixture) {
 		f.write(fmt.Sprintf("/%d/%d", i%2, i), "v", 0)
 	}
 	end := f.revision()
-	all := f.collect(f.store.Watch(f.ctx, "/1/", start), start, end)
+	all := f.collect(f.store.Watch(f.ctx, "/1/", start), "/1/", start, end)
 	if len(all) != n/2 {
 		f.Fatalf("%d events, want %d", len(all), n/2)
 	}
 	for _, skip := range []int{1, n / 4, n/2 - 1} {
 		after := all[skip-1].Revision
-		f.same(fmt.Sprintf("events after %d", after), all[skip:], f.collect(f.store.Watch(f.ctx, "/1/", after), after, end))
+		f.same(fmt.Sprintf("events after %d", after), all[skip:], f.collect(f.store.Watch(f.ctx, "/1/", after), "/1/", after, end))
 	}
 }
 
@@ -52,7 +52,7 @@ func watchFuture(f *fixture) {
 	for i := range 4 {
 		f.write(fmt.Sprintf("/%d", i), "v", 0)
 	}
-	events := f.collect(watch, start+2, start+4)
+	events := f.collect(watch, "/", start+2, start+4)
 	if len(events) != 2 || events[0].Key != "/2" {
 		f.Errorf("got %v", events)
 	}
@@ -65,12 +65,23 @@ func progress(f *fixture) {
 	for i := range 10 {
 		last = f.write(fmt.Sprintf("/busy/%d", i), "v", 0)
 	}
-	if events := f.collect(quiet, start, last); len(events) != 0 {
+	if events := f.collect(quiet, "/quiet/", start, last); len(events) != 0 {
 		f.Errorf("the quiet watch got %v", events)
 	}
-	if events := f.collect(busy, start, last); len(events) != 10 {
+	if events := f.collect(busy, "/busy/", start, last); len(events) != 10 {
 		f.Errorf("the busy watch got %d events", len(events))
 	}
+}
+
+// A watch that has nothing to wait for, or much to catch up with, does not keep the others
+// from learning how far they are.
+func progressApart(f *fixture) {
+	start := f.revision()
+	old := f.store.Watch(f.ctx, "/old/", start)
+	last := f.write("/x", "v", 0)
+	f.store.Watch(f.ctx, "/new/", last)
+	f.store.Watch(f.ctx, "/future/", last+100)
+	f.collect(old, "/old/", start, last)
 }
 
 func watchEnds(f *fixture) {
@@ -94,7 +105,7 @@ func watchUnread(f *fixture) {
 	for i := range n {
 		f.write(fmt.Sprintf("/%d", i), "v", 0)
 	}
-	if events := f.collect(reading, start, start+n); len(events) != n {
+	if events := f.collect(reading, "/", start, start+n); len(events) != n {
 		f.Errorf("%d events, want %d", len(events), n)
 	}
 	// It may have been ended, but what it tells must be the truth from the beginning.
@@ -135,7 +146,7 @@ func writersAgree(f *fixture) {
 		return
 	}
 	model := map[string]*storage.KV{}
-	for _, e := range f.collect(watch, start, start+writers*writes) {
+	for _, e := range f.collect(watch, "/k/", start, start+writers*writes) {
 		f.replay(model, done, e)
 	}
 	if len(done) > 0 {

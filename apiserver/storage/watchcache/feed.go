@@ -87,7 +87,7 @@ func (c *Cache) followOnce(ctx context.Context, helpers *sync.WaitGroup) error {
 			}
 			c.apply(batch)
 		case <-ticker.C():
-			if err := c.store.RequestProgress(ctx); err != nil {
+			if err := c.store.RequestProgress(ctx, c.cfg.Prefix); err != nil {
 				return err
 			}
 		case r := <-c.recalls:

@@ -54,7 +54,7 @@ func (c *Cache) nextAdvance(rev int64) (chan struct{}, error) {
 
 func (c *Cache) await(ctx context.Context, advanced <-chan struct{}) error {
 	if c.progress.mayAsk() {
-		if err := c.store.RequestProgress(ctx); err != nil {
+		if err := c.store.RequestProgress(ctx, c.cfg.Prefix); err != nil {
 			c.progress.answered()
 			return err
 		}

@@ -89,7 +89,7 @@ func (c *Cache) fetch(ctx context.Context, from, to int64) ([]storage.Event, err
 				return events, nil
 			}
 		case <-ticker.C():
-			if err := c.store.RequestProgress(ctx); err != nil {
+			if err := c.store.RequestProgress(ctx, c.cfg.Prefix); err != nil {
 				return nil, err
 			}
 		case <-deadline.C():
