@@ -1,0 +1,221 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/remotecommand"
+	utilexec "k8s.io/client-go/util/exec"
+	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/pkg/pki"
+)
+
+func TestMain(m *testing.M) {
+	// client-go's heartbeat outlives a cancelled stream until its next beat.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("k8s.io/client-go/tools/remotecommand.(*heartbeat).start"))
+}
+
+// echo is a backend whose every command is cat, and whose logs say what was asked.
+type echo struct{}
+
+func (echo) Pods() []*corev1.Pod {
+	return []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"}}}
+}
+func (echo) Healthy() error { return nil }
+func (echo) ContainerID(ns, pod, name string) (string, error) {
+	if name != "c" {
+		return "", apierrors.NewNotFound(corev1.Resource("pods"), pod)
+	}
+	return "id", nil
+}
+
+func (echo) Exec(ctx context.Context, id string, req container.ExecRequest) (int, error) {
+	switch req.Command[0] {
+	case "cat":
+		_, err := io.Copy(req.Stdout, req.Stdin)
+		return 0, err
+	case "fail":
+		fmt.Fprint(req.Stderr, "oh no")
+		return 3, nil
+	case "size":
+		s := <-req.Resize
+		fmt.Fprintf(req.Stdout, "%dx%d", s.Width, s.Height)
+		return 0, nil
+	case "hang":
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return 0, errors.New("no such command")
+}
+
+func (echo) ContainerLog(_ context.Context, ns, pod, name string, o *corev1.PodLogOptions, w io.Writer) error {
+	if pod == "waiting" {
+		return apierrors.NewBadRequest("container is waiting to start")
+	}
+	fmt.Fprintf(w, "%s/%s/%s follow=%t tail=%d", ns, pod, name, o.Follow, *o.TailLines)
+	return nil
+}
+
+// serve returns the server's address and a function that makes clients by name and group.
+func serve(t *testing.T) (address string, client func(name, group string) *tls.Config) {
+	ca, err := pki.NewCA(clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := func(name, group string) tls.Certificate {
+		p, err := ca.Issue(pki.Subject{Name: name, Groups: []string{group}, Hosts: []string{"n1"}, Server: true, Client: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := p.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(echo{}, Config{TLS: &tls.Config{Certificates: []tls.Certificate{pair("system:node:n1", "system:nodes")}, ClientCAs: ca.Pool()}})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String(), func(name, group string) *tls.Config {
+		c := &tls.Config{RootCAs: ca.Pool(), ServerName: "n1"}
+		if name != "" {
+			c.Certificates = []tls.Certificate{pair(name, group)}
+		}
+		return c
+	}
+}
+
+func TestWhoMayAskWhat(t *testing.T) {
+	address, client := serve(t)
+	for _, tc := range []struct {
+		name, group, path string
+		want              int
+		body              string
+	}{
+		{"", "", "/healthz", 200, "ok"},
+		{"", "", "/pods", 401, "Unauthorized"},
+		{"system:node:n2", "system:nodes", "/pods", 403, "only the API server"},
+		{"system:apiserver", "x", "/pods", 200, `"name":"p"`},
+		{"root", "system:masters", "/pods", 200, `"name":"p"`},
+		{"root", "system:masters", "/metrics", 200, "go_goroutines"},
+		{"system:apiserver", "x", "/containerLogs/ns/p/c?follow=true&tailLines=5", 200, "ns/p/c follow=true tail=5"},
+		{"system:apiserver", "x", "/containerLogs/ns/p/c?tailLines=x", 400, "invalid tailLines"},
+		{"system:apiserver", "x", "/containerLogs/ns/waiting/c", 400, "waiting to start"},
+		{"system:apiserver", "x", "/exec/ns/p/c?stdout=1", 400, "at least 1 command"},
+		{"system:apiserver", "x", "/exec/ns/p/c?command=a&stdout=1", 400, "needs a WebSocket"},
+		{"system:apiserver", "x", "/exec/ns/p/none?command=a&stdout=1", 404, "not found"},
+		{"system:apiserver", "x", "/other", 404, ""},
+	} {
+		transport := &http.Transport{TLSClientConfig: client(tc.name, tc.group), DisableKeepAlives: true}
+		res, err := (&http.Client{Transport: transport}).Get("https://" + address + tc.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != tc.want || !strings.Contains(string(body), tc.body) {
+			t.Errorf("%q %s: %d %s, want %d %s", tc.name, tc.path, res.StatusCode, body, tc.want, tc.body)
+		}
+	}
+}
+
+func executor(t *testing.T, address string, c *tls.Config, query url.Values) remotecommand.Executor {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: c}
+	t.Cleanup(transport.CloseIdleConnections)
+	cert := c.Certificates[0]
+	key, err := keyPEM(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &rest.Config{Host: "https://" + address, TLSClientConfig: rest.TLSClientConfig{
+		Insecure: true, CertData: certPEM(cert), KeyData: key}}
+	e, err := remotecommand.NewWebSocketExecutor(cfg, "GET", "https://"+address+"/exec/ns/p/c?"+query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// The client is kubectl's own.
+func TestExecSpeaksWithClientGo(t *testing.T) {
+	address, client := serve(t)
+	c := client("system:apiserver", "x")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+
+	big := strings.Repeat("0123456789abcdef", 1<<16)
+	var out, errOut bytes.Buffer
+	err := executor(t, address, c, url.Values{"command": {"cat"}, "stdin": {"true"}, "stdout": {"true"}}).
+		StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(big), Stdout: &out})
+	if err != nil || out.String() != big {
+		t.Errorf("cat: %d bytes of %d, %v", out.Len(), len(big), err)
+	}
+
+	err = executor(t, address, c, url.Values{"command": {"fail"}, "stdout": {"true"}, "stderr": {"true"}}).
+		StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &errOut})
+	var code utilexec.CodeExitError
+	if !errors.As(err, &code) || code.Code != 3 || errOut.String() != "oh no" {
+		t.Errorf("fail: %v, stderr %q", err, errOut.String())
+	}
+
+	out.Reset()
+	err = executor(t, address, c, url.Values{"command": {"size"}, "stdin": {"true"}, "stdout": {"true"}, "tty": {"true"}}).
+		StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: &oneSize{}})
+	if err != nil || out.String() != "80x24" {
+		t.Errorf("size: %q, %v", out.String(), err)
+	}
+
+	err = executor(t, address, c, url.Values{"command": {"nonsense"}, "stdout": {"true"}}).
+		StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out})
+	if err == nil || !strings.Contains(err.Error(), "no such command") {
+		t.Errorf("nonsense: %v", err)
+	}
+
+	// A client that goes away ends the command; the leak check would see it hang.
+	short, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer stop()
+	err = executor(t, address, c, url.Values{"command": {"hang"}, "stdout": {"true"}}).
+		StreamWithContext(short, remotecommand.StreamOptions{Stdout: &out})
+	if err == nil {
+		t.Error("hang ended by itself")
+	}
+}
+
+type oneSize struct{ told bool }
+
+func (s *oneSize) Next() *remotecommand.TerminalSize {
+	if s.told {
+		return nil
+	}
+	s.told = true
+	return &remotecommand.TerminalSize{Width: 80, Height: 24}
+}
