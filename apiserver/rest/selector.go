@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -15,6 +16,9 @@ import (
 const (
 	fieldName      = "metadata.name"
 	fieldNamespace = "metadata.namespace"
+	// fieldNodeName is the field by which every node watches its pods. It is indexed: the
+	// cache wakes such watches only for the node's own.
+	fieldNodeName = "spec.nodeName"
 )
 
 // selector is what a list or watch asks for within its namespace.
@@ -61,35 +65,41 @@ func (sel selector) matches(obj api.Object) bool {
 	if !sel.labels.Empty() && !sel.labels.Matches(labels.Set(obj.GetLabels())) {
 		return false
 	}
-	return sel.fields.Empty() || sel.fields.Matches(lazyFields{obj, sel.values})
+	return sel.fields.Empty() || sel.fields.Matches(&lazyFields{obj: obj, values: sel.values})
 }
 
 // exact returns the value that the selector demands of a field.
 func (sel selector) exact(field string) (string, bool) { return sel.fields.RequiresExactMatch(field) }
 
 // lazyFields shows an object's selectable fields to a selector. The kind's own are
-// computed only when one is asked for.
+// computed only when one is asked for, and once.
 type lazyFields struct {
 	obj    api.Object
 	values func(api.Object) fields.Set
+	set    fields.Set
 }
 
 // Get implements fields.Fields.
-func (f lazyFields) Get(field string) string {
+func (f *lazyFields) Get(field string) string {
 	switch field {
 	case fieldName:
 		return f.obj.GetName()
 	case fieldNamespace:
 		return f.obj.GetNamespace()
+	case fieldNodeName:
+		// Every node asks this of every pod: no set is made for it.
+		if pod, ok := f.obj.(*corev1.Pod); ok {
+			return pod.Spec.NodeName
+		}
 	}
-	if f.values == nil {
-		return ""
+	if f.set == nil && f.values != nil {
+		f.set = f.values(f.obj)
 	}
-	return f.values(f.obj)[field]
+	return f.set[field]
 }
 
 // Has implements fields.Fields.
-func (f lazyFields) Has(field string) bool { return f.Get(field) != "" }
+func (f *lazyFields) Has(field string) bool { return f.Get(field) != "" }
 
 // prefixFor narrows a collection to one key when the selector names the object.
 func (s *Store) prefixFor(ns string, sel selector) string {

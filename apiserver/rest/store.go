@@ -28,10 +28,6 @@ type Store struct {
 	cache *watchcache.Cache
 }
 
-// indexedField is the field selector by which every node watches its pods: the cache
-// wakes such watches only for the node's own.
-const indexedField = "spec.nodeName"
-
 func newStore(r *Registry, d resource.Descriptor) *Store {
 	s := &Store{reg: r, desc: d, of: d.Resource}
 	if d.View != nil {
@@ -61,10 +57,12 @@ func (s *Store) over(r *Registry, base api.Resource) *Store {
 }
 
 func indexes(d resource.Descriptor) []watchcache.Index {
-	if d.Fields == nil || !slices.Contains(d.FieldNames, indexedField) {
+	if d.View != nil || d.Fields == nil || !slices.Contains(d.FieldNames, fieldNodeName) {
 		return nil
 	}
-	return []watchcache.Index{{Name: indexedField, Value: func(obj api.Object) string { return d.Fields(obj)[indexedField] }}}
+	return []watchcache.Index{{Name: fieldNodeName, Value: func(obj api.Object) string {
+		return (&lazyFields{obj: obj, values: d.Fields}).Get(fieldNodeName)
+	}}}
 }
 
 // Descriptor returns what the store was made from.

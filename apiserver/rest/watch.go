@@ -53,10 +53,8 @@ func (s *Store) Watch(ctx context.Context, ns string, opts metav1.ListOptions) (
 		return nil, err
 	}
 	from.Prefix = s.prefixFor(ns, sel)
-	if s.desc.View == nil && len(indexes(s.desc)) > 0 {
-		if value, ok := sel.exact(indexedField); ok {
-			from.Index, from.Value = indexedField, value
-		}
+	if value, ok := sel.exact(fieldNodeName); ok && len(indexes(s.desc)) > 0 {
+		from.Index, from.Value = fieldNodeName, value
 	}
 	w := &Watch{store: s, sel: sel}
 	w.cache, err = s.cache.Watch(ctx, from)
