@@ -44,16 +44,16 @@ type Network interface {
 // Volumes fills the volumes of pods and keeps their content current. Prepare is idempotent.
 type Volumes interface {
 	// Prepare returns the directory (or file) of the host behind each volume of the pod.
-	Prepare(ctx context.Context, pod *corev1.Pod) (map[string]VolumeMount, error)
+	Prepare(ctx context.Context, pod *corev1.Pod) (map[string]container.Mount, error)
 	// Sync writes again what depends on the pod object: labels and annotations.
 	Sync(ctx context.Context, pod *corev1.Pod) error
+	// Subpath returns a path that shows sub of the volume at root and nothing beyond it, for
+	// the mount-th volumeMount of c.
+	Subpath(pod *corev1.Pod, c *corev1.Container, mount int, root, sub string) (string, error)
 	Teardown(ctx context.Context, uid types.UID) error
 	// Pods lists the pods that hold volumes.
 	Pods(ctx context.Context) ([]types.UID, error)
 }
-
-// VolumeMount is a prepared volume.
-type VolumeMount = container.Mount
 
 // Logs reads container logs.
 type Logs interface {

@@ -22,14 +22,18 @@ type Config struct {
 	RootDir string // pods' files; default /var/lib/kubelet
 	LogDir  string // container logs; default /var/log/pods
 
+	// NoFiles leaves out what only real containers would read: /etc, logs, messages. For
+	// simulated nodes.
+	NoFiles bool
+
 	ClusterDNS    []string // nameservers of pods with dnsPolicy ClusterFirst
 	ClusterDomain string   // default cluster.local
 	HostResolv    string   // the host's resolv.conf; default /etc/resolv.conf
 
 	// Node describes the machine to the API. NodeName and NodeIP are filled in.
 	Node node.Config
-	// Listener serves the kubelet's API with TLS; nil serves nothing. Clients allows
-	// callers by their certificate's names; see server.Config.
+	// Listener serves the kubelet's API with TLS, which holds the node's certificate and the
+	// authority of its clients; nil serves nothing.
 	Listener net.Listener
 	TLS      *tls.Config
 
