@@ -1,6 +1,8 @@
 package client
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/miniorch/miniorch/pkg/api"
@@ -89,6 +91,16 @@ func (i *Informer[T]) Len() int { return i.view.len() }
 
 // Synced reports whether the informer has held a complete view and told its handlers of it.
 func (i *Informer[T]) Synced() bool { return i.view.isSynced() }
+
+// WaitForSync blocks until the informer is synced or ctx ends.
+func (i *Informer[T]) WaitForSync(ctx context.Context) error {
+	select {
+	case <-i.view.synced:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // cast is T(obj) with nil for nil. A view holds only T's: the transport is asked for T's
 // resource, and the view refuses what is something else.
