@@ -1,0 +1,136 @@
+package discovery
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/miniorch/miniorch/apiserver/registry"
+	"github.com/miniorch/miniorch/apiserver/resource"
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+func service(ds []resource.Descriptor) *Service {
+	return New(func() []resource.Descriptor { return ds }, "10.0.0.1:6443")
+}
+
+func ask[T any](t *testing.T, serve http.HandlerFunc, accept string) (T, http.Header) {
+	t.Helper()
+	r := httptest.NewRequest("GET", "/", nil)
+	if accept != "" {
+		r.Header.Set("Accept", accept)
+	}
+	w := httptest.NewRecorder()
+	serve(w, r)
+	var v T
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || w.Code != 200 {
+		t.Fatalf("%d %v: %s", w.Code, err, w.Body)
+	}
+	return v, w.Header()
+}
+
+// preferred is the Accept header of a current client-go.
+const preferred = mediaAggregated + ",application/json"
+
+// TestBothFormsAgree: what plain discovery says in many answers, aggregated discovery says in two.
+func TestBothFormsAgree(t *testing.T) {
+	s := service(registry.All(registry.Config{}))
+	plain := map[string]metav1.APIResource{}
+	for _, gv := range []schema.GroupVersion{{Version: "v1"}, {Group: "apps", Version: "v1"}, {Group: "coordination.k8s.io", Version: "v1"},
+		{Group: "discovery.k8s.io", Version: "v1"}, {Group: "events.k8s.io", Version: "v1"}} {
+		list, _ := ask[metav1.APIResourceList](t, func(w http.ResponseWriter, r *http.Request) {
+			if !s.Resources(w, r, gv) {
+				t.Errorf("%s is not served", gv)
+			}
+		}, "")
+		if list.GroupVersion != gv.String() || list.Kind != "APIResourceList" {
+			t.Errorf("%s: %+v", gv, list.TypeMeta)
+		}
+		for _, r := range list.APIResources {
+			plain[gv.String()+"/"+r.Name] = r
+		}
+	}
+	count := 0
+	for _, serve := range []http.HandlerFunc{s.Root, s.Groups} {
+		all, header := ask[apidiscoveryv2.APIGroupDiscoveryList](t, serve, preferred)
+		if header.Get("Content-Type") != mediaAggregated || header.Get("ETag") == "" {
+			t.Errorf("headers: %v", header)
+		}
+		for _, g := range all.Items {
+			for _, v := range g.Versions {
+				gv := schema.GroupVersion{Group: g.Name, Version: v.Version}
+				for _, r := range v.Resources {
+					p := plain[gv.String()+"/"+r.Resource]
+					if p.Kind != r.ResponseKind.Kind || p.Namespaced != (r.Scope == apidiscoveryv2.ScopeNamespace) || p.SingularName != r.SingularResource ||
+						!slices.Equal(p.ShortNames, r.ShortNames) || !slices.Equal(p.Categories, r.Categories) || !slices.Equal(p.Verbs, r.Verbs) {
+						t.Errorf("%s %s: %+v\nand %+v", gv, r.Resource, p, r)
+					}
+					count++
+					for _, sub := range r.Subresources {
+						p := plain[gv.String()+"/"+r.Resource+"/"+sub.Subresource]
+						if p.Kind != sub.ResponseKind.Kind || !slices.Equal(p.Verbs, sub.Verbs) {
+							t.Errorf("%s %s/%s: %+v\nand %+v", gv, r.Resource, sub.Subresource, p, sub)
+						}
+						count++
+					}
+				}
+			}
+		}
+	}
+	if count != len(plain) {
+		t.Errorf("aggregated discovery has %d resources, plain has %d", count, len(plain))
+	}
+	if len(api.Resources()) > count {
+		t.Errorf("only %d resources of a roster of %d are served", count, len(api.Resources()))
+	}
+}
+
+func TestRoots(t *testing.T) {
+	s := service(registry.All(registry.Config{}))
+	versions, _ := ask[metav1.APIVersions](t, s.Root, "application/json")
+	if !slices.Equal(versions.Versions, []string{"v1"}) {
+		t.Errorf("/api: %v", versions.Versions)
+	}
+	list, _ := ask[metav1.APIGroupList](t, s.Groups, "application/json, "+mediaAggregated)
+	i := slices.IndexFunc(list.Groups, func(g metav1.APIGroup) bool { return g.Name == "apps" })
+	if i < 0 || list.Groups[i].PreferredVersion.GroupVersion != "apps/v1" {
+		t.Errorf("/apis: %+v", list)
+	}
+	if slices.ContainsFunc(list.Groups, func(g metav1.APIGroup) bool { return g.Name == "" }) {
+		t.Error("the core group stands in /apis")
+	}
+}
+
+// TestVersionOrder: clients take the first version as the preferred one.
+func TestVersionOrder(t *testing.T) {
+	d := func(v string) resource.Descriptor {
+		return resource.Descriptor{Resource: api.Resource{Group: "lab.io", Version: v, Name: "gadgets", Kind: "Gadget"}}
+	}
+	gs := groups([]resource.Descriptor{d("v1alpha1"), d("v1"), d("v2beta1"), d("v2")})
+	var got []string
+	for _, v := range gs[0].versions {
+		got = append(got, v.version)
+	}
+	if want := []string{"v2", "v1", "v2beta1", "v1alpha1"}; !slices.Equal(got, want) {
+		t.Errorf("order %v, want %v", got, want)
+	}
+}
+
+func TestETag(t *testing.T) {
+	s := service(registry.All(registry.Config{}))
+	_, header := ask[apidiscoveryv2.APIGroupDiscoveryList](t, s.Groups, preferred)
+	r := httptest.NewRequest("GET", "/apis", nil)
+	r.Header.Set("Accept", preferred)
+	r.Header.Set("If-None-Match", header.Get("ETag"))
+	w := httptest.NewRecorder()
+	s.Groups(w, r)
+	if w.Code != http.StatusNotModified || w.Body.Len() != 0 {
+		t.Errorf("%d with %d bytes", w.Code, w.Body.Len())
+	}
+}
