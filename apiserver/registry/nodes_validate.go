@@ -13,6 +13,7 @@ import (
 // defaultNode lets pods have all that the node has, unless it says less, and keeps the
 // old podCIDR and the first of the list the same.
 func defaultNode(n *corev1.Node) {
+	tidyQuantities(n.Status.Capacity, n.Status.Allocatable)
 	if n.Status.Allocatable == nil && n.Status.Capacity != nil {
 		n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 	}

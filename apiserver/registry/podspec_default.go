@@ -86,6 +86,10 @@ func defaultPodSpec(s *corev1.PodSpec) {
 	if s.SchedulerName == "" {
 		s.SchedulerName = corev1.DefaultSchedulerName
 	}
+	tidyQuantities(s.Overhead)
+	if s.Resources != nil {
+		tidyQuantities(s.Resources.Limits, s.Resources.Requests)
+	}
 	setDefault(&s.SecurityContext, corev1.PodSecurityContext{})
 	setDefault(&s.TerminationGracePeriodSeconds, defaultTerminationGracePeriod)
 	defaultServiceAccount(s)

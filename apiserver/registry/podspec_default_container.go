@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 func defaultContainer(c *corev1.Container) {
@@ -25,8 +24,7 @@ func defaultContainer(c *corev1.Container) {
 	for i := range c.Env {
 		defaultEnv(&c.Env[i])
 	}
-	roundQuantities(c.Resources.Limits)
-	roundQuantities(c.Resources.Requests)
+	tidyQuantities(c.Resources.Limits, c.Resources.Requests)
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		defaultProbe(p)
 	}
@@ -55,6 +53,9 @@ func defaultEnv(e *corev1.EnvVar) {
 		return
 	}
 	defaultFieldRef(e.ValueFrom.FieldRef)
+	if r := e.ValueFrom.ResourceFieldRef; r != nil {
+		tidyQuantity(&r.Divisor)
+	}
 	if e.ValueFrom.FileKeyRef != nil {
 		setDefault(&e.ValueFrom.FileKeyRef.Optional, false)
 	}
@@ -63,14 +64,6 @@ func defaultEnv(e *corev1.EnvVar) {
 func defaultFieldRef(r *corev1.ObjectFieldSelector) {
 	if r != nil && r.APIVersion == "" {
 		r.APIVersion = "v1"
-	}
-}
-
-// roundQuantities rounds up to thousandths, the finest that anything here counts.
-func roundQuantities(l corev1.ResourceList) {
-	for name, q := range l {
-		q.RoundUp(resource.Milli)
-		l[name] = q
 	}
 }
 

@@ -15,6 +15,9 @@ func defaultVolume(v *corev1.Volume) {
 	if *s == (corev1.VolumeSource{}) {
 		s.EmptyDir = &corev1.EmptyDirVolumeSource{}
 	}
+	if s.EmptyDir != nil {
+		tidyQuantity(s.EmptyDir.SizeLimit)
+	}
 	if s.HostPath != nil {
 		setDefault(&s.HostPath.Type, corev1.HostPathUnset)
 	}
@@ -55,6 +58,9 @@ func defaultProjected(p *corev1.ProjectedVolumeSource) {
 func defaultDownwardItems(items []corev1.DownwardAPIVolumeFile) {
 	for i := range items {
 		defaultFieldRef(items[i].FieldRef)
+		if r := items[i].ResourceFieldRef; r != nil {
+			tidyQuantity(&r.Divisor)
+		}
 	}
 }
 
