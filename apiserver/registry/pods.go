@@ -87,6 +87,9 @@ func preparePodStatus(p, old *corev1.Pod) {
 	p.Spec = old.Spec
 	p.DeletionTimestamp = old.DeletionTimestamp
 	p.OwnerReferences = old.OwnerReferences
+	if p.Status.QOSClass == "" {
+		p.Status.QOSClass = old.Status.QOSClass // it follows from the spec
+	}
 }
 
 // podGracePeriod gives a pod the time that was asked for, else what its spec says. A pod

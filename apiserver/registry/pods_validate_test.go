@@ -196,9 +196,9 @@ func TestValidateInitContainers(t *testing.T) {
 func TestWarnPod(t *testing.T) {
 	p := podWith(t, `
     volumes: [{name: c, persistentVolumeClaim: {claimName: c}}, {name: e, emptyDir: {medium: HugePages}}],
-    affinity: {podAntiAffinity: {}}, priorityClassName: high`, "env: [{name: A, value: a}, {name: A, value: b}]")
+    affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a}]}}, shareProcessNamespace: true`, "env: [{name: A, value: a}, {name: A, value: b}]")
 	got := warnPod(p, nil, false)
-	want := []string{"spec.affinity.podAntiAffinity:", "spec.priorityClassName:", "spec.volumes[0].persistentVolumeClaim:",
+	want := []string{"spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: the scheduler does not support this", "spec.shareProcessNamespace:", "spec.volumes[0].persistentVolumeClaim:",
 		"spec.volumes[1].emptyDir.medium:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
 	var errs field.ErrorList
 	for _, w := range got {

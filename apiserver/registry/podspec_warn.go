@@ -17,26 +17,39 @@ var podNotices = []struct {
 	set  func(*corev1.PodSpec) bool
 	text string
 }{
-	{"affinity.podAffinity", func(s *corev1.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAffinity != nil },
-		"the scheduler does not look at other pods"},
-	{"affinity.podAntiAffinity", func(s *corev1.PodSpec) bool { return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil },
-		"the scheduler does not look at other pods"},
-	{"topologySpreadConstraints", func(s *corev1.PodSpec) bool { return len(s.TopologySpreadConstraints) > 0 },
-		"the scheduler spreads pods over nodes in its own way"},
-	{"priorityClassName", func(s *corev1.PodSpec) bool { return s.PriorityClassName != "" },
-		"priority classes are not served"},
-	{"preemptionPolicy", func(s *corev1.PodSpec) bool { return s.PreemptionPolicy != nil },
-		"no pod is preempted"},
+	{"affinity.podAffinity." + required, func(s *corev1.PodSpec) bool {
+		return s.Affinity != nil && s.Affinity.PodAffinity != nil && len(s.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
+	}, wontSchedule},
+	{"affinity.podAffinity." + preferred, func(s *corev1.PodSpec) bool {
+		return s.Affinity != nil && s.Affinity.PodAffinity != nil && len(s.Affinity.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0
+	}, noPreference},
+	{"affinity.podAntiAffinity." + required, func(s *corev1.PodSpec) bool {
+		return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil && len(s.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
+	}, wontSchedule},
+	{"affinity.podAntiAffinity." + preferred, func(s *corev1.PodSpec) bool {
+		return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil && len(s.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0
+	}, noPreference},
+	{"topologySpreadConstraints", func(s *corev1.PodSpec) bool { return spreads(s, corev1.DoNotSchedule) }, wontSchedule},
+	{"topologySpreadConstraints", func(s *corev1.PodSpec) bool { return spreads(s, corev1.ScheduleAnyway) }, noPreference},
+	{"preemptionPolicy", func(s *corev1.PodSpec) bool {
+		return ptr.Deref(s.PreemptionPolicy, corev1.PreemptNever) != corev1.PreemptNever
+	},
+		"no pod is preempted for another"},
 	{"runtimeClassName", func(s *corev1.PodSpec) bool { return ptr.Deref(s.RuntimeClassName, "") != "" },
 		"runtime classes are not served; the node's own runtime is used"},
 	{"shareProcessNamespace", func(s *corev1.PodSpec) bool { return ptr.Deref(s.ShareProcessNamespace, false) },
-		"each container has its own process namespace"},
+		"the nodes cannot do this; the containers will not start"},
 	{"hostUsers", func(s *corev1.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) },
-		"user namespaces are not made; the pod runs in the host's"},
+		"the nodes make no user namespaces; the containers will not start"},
 	{"os.name", func(s *corev1.PodSpec) bool { return s.OS != nil && s.OS.Name == corev1.Windows },
 		"no node runs Windows; the pod will be refused by its node"},
 	{"resourceClaims", func(s *corev1.PodSpec) bool { return len(s.ResourceClaims) > 0 },
-		"dynamic resource allocation is not served"},
+		wontSchedule},
+	{"resources", func(s *corev1.PodSpec) bool { return s.Resources != nil },
+		"counted by the scheduler; the nodes enforce only what containers ask for and are limited to"},
+	{"securityContext.fsGroupChangePolicy", func(s *corev1.PodSpec) bool {
+		return s.SecurityContext != nil && s.SecurityContext.FSGroupChangePolicy != nil
+	}, "the group of all files is set each time"},
 	{"schedulingGroup", func(s *corev1.PodSpec) bool { return s.SchedulingGroup != nil },
 		"pods are scheduled one by one"},
 	{"evictionResponders", func(s *corev1.PodSpec) bool { return len(s.EvictionResponders) > 0 },
@@ -52,7 +65,9 @@ var securityNotices = []struct {
 	{"seLinuxChangePolicy", func(s *corev1.PodSecurityContext) bool { return s.SELinuxChangePolicy != nil }},
 	{"windowsOptions", func(s *corev1.PodSecurityContext) bool { return s.WindowsOptions != nil }},
 	{"appArmorProfile", func(s *corev1.PodSecurityContext) bool { return s.AppArmorProfile != nil }},
-	{"supplementalGroupsPolicy", func(s *corev1.PodSecurityContext) bool { return s.SupplementalGroupsPolicy != nil }},
+	{"supplementalGroupsPolicy", func(s *corev1.PodSecurityContext) bool {
+		return ptr.Deref(s.SupplementalGroupsPolicy, corev1.SupplementalGroupsPolicyMerge) != corev1.SupplementalGroupsPolicyMerge
+	}},
 }
 
 // containerNotices are about one container.
@@ -62,8 +77,15 @@ var containerNotices = []struct {
 	text string
 }{
 	{"resizePolicy", func(c *corev1.Container) bool { return len(c.ResizePolicy) > 0 }, "containers are not resized in place"},
-	{"volumeDevices", func(c *corev1.Container) bool { return len(c.VolumeDevices) > 0 }, "block devices are not served"},
-	{"resources.claims", func(c *corev1.Container) bool { return len(c.Resources.Claims) > 0 }, "dynamic resource allocation is not served"},
+	{"volumeDevices", func(c *corev1.Container) bool { return len(c.VolumeDevices) > 0 }, "the nodes provide no block devices; the container will not start"},
+	{"resources.claims", func(c *corev1.Container) bool { return len(c.Resources.Claims) > 0 }, wontSchedule},
+	{"stdin", func(c *corev1.Container) bool { return c.Stdin && !c.TTY },
+		"the nodes offer stdin only with tty; the container will not start"},
+	{"restartPolicyRules", func(c *corev1.Container) bool {
+		return slices.ContainsFunc(c.RestartPolicyRules, func(r corev1.ContainerRestartRule) bool {
+			return r.Action == corev1.ContainerRestartRuleActionRestartAllContainers
+		})
+	}, "RestartAllContainers does nothing"},
 	{"stdinOnce", func(c *corev1.Container) bool { return c.StdinOnce }, "stdin is not closed after the first session"},
 	{"securityContext.seLinuxOptions", func(c *corev1.Container) bool {
 		return c.SecurityContext != nil && c.SecurityContext.SELinuxOptions != nil
@@ -87,7 +109,18 @@ var containerNotices = []struct {
 	}, "bindMountOptions are not applied"},
 }
 
-const notApplied = "not applied on this cluster's nodes"
+// What becomes of a pod whose field is not served.
+const (
+	notApplied   = "not applied on this cluster's nodes"
+	wontSchedule = "the scheduler does not support this; the pod will stay Pending"
+	noPreference = "the scheduler does not look at this preference"
+)
+
+func spreads(s *corev1.PodSpec, when corev1.UnsatisfiableConstraintAction) bool {
+	return slices.ContainsFunc(s.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
+		return c.WhenUnsatisfiable == when
+	})
+}
 
 // servedVolumes are the volume types that the nodes can provide.
 var servedVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"}
@@ -140,11 +173,11 @@ func warnVolume(v *corev1.Volume, path *field.Path) []string {
 	var all []string
 	for _, name := range sourceNames(&v.VolumeSource) {
 		if !slices.Contains(servedVolumes, name) {
-			all = append(all, unserved(path.Child(name), "the nodes cannot provide this type of volume; the pod will not start"))
+			all = append(all, unserved(path.Child(name), "the nodes cannot provide this type of volume; the containers will not start"))
 		}
 	}
 	if v.EmptyDir != nil && v.EmptyDir.Medium != corev1.StorageMediumDefault && v.EmptyDir.Medium != corev1.StorageMediumMemory {
-		all = append(all, unserved(path.Child("emptyDir", "medium"), "only disk and memory are served; the pod will not start"))
+		all = append(all, unserved(path.Child("emptyDir", "medium"), "only disk and memory are served; the containers will not start"))
 	}
 	if setsFileOwner(v) {
 		all = append(all, unserved(path, "files belong to root or to the pod's fsGroup; user, defaultUser and mode of an emptyDir are not applied"))
@@ -152,7 +185,7 @@ func warnVolume(v *corev1.Volume, path *field.Path) []string {
 	if v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(p corev1.VolumeProjection) bool {
 		return p.ClusterTrustBundle != nil || p.PodCertificate != nil
 	}) {
-		all = append(all, unserved(path.Child("projected"), "trust bundles and pod certificates are not served; the pod will not start"))
+		all = append(all, unserved(path.Child("projected"), "trust bundles and pod certificates are not served; the containers will not start"))
 	}
 	return all
 }

@@ -129,8 +129,11 @@ func warnService(s, _ *corev1.Service, _ bool) []string {
 	if s.Spec.TrafficDistribution != nil {
 		all = append(all, unserved(path.Child("trafficDistribution"), "traffic goes to all endpoints alike"))
 	}
-	if len(s.Spec.ExternalIPs) > 0 {
-		all = append(all, unserved(path.Child("externalIPs"), "the address is not served by the proxy"))
+	if len(s.Spec.LoadBalancerSourceRanges) > 0 {
+		all = append(all, unserved(path.Child("loadBalancerSourceRanges"), "clients of all addresses are let through"))
+	}
+	if s.Spec.HealthCheckNodePort != 0 {
+		all = append(all, unserved(path.Child("healthCheckNodePort"), "nobody listens there"))
 	}
 	if s.Spec.LoadBalancerIP != "" {
 		all = append(all, unserved(path.Child("loadBalancerIP"), "deprecated, and not acted upon"))
