@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,12 +70,14 @@ func (n *node) plainStart(b *testing.B, id string) time.Duration {
 		b.Fatal(err)
 	}
 	took := time.Since(begin)
-	if _, err := task.Delete(ctx, client.WithProcessKill); err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Delete(ctx, client.WithSnapshotCleanup); err != nil {
-		b.Fatal(err)
-	}
+	b.Cleanup(func() {
+		if _, err := task.Delete(ctx, client.WithProcessKill); err != nil {
+			b.Error(err)
+		}
+		if err := c.Delete(ctx, client.WithSnapshotCleanup); err != nil {
+			b.Error(err)
+		}
+	})
 	return took
 }
 
@@ -97,4 +100,26 @@ func (n *node) fullStart(b *testing.B, pod string, started <-chan string) (first
 		}
 	}
 	return first, second
+}
+
+// BenchmarkThirtyTogether compares the time until thirty containers run that are started
+// at once, each in a pod of its own.
+func BenchmarkThirtyTogether(b *testing.B) {
+	const many = 30
+	n := startNode(b)
+	n.plainStart(b, "warm")
+	n.run(n.spec("warm", "main", "sleep", "1000"))
+	together := func(one func(i int)) float64 {
+		begin := time.Now()
+		var all sync.WaitGroup
+		for i := range many {
+			all.Go(func() { one(i) })
+		}
+		all.Wait()
+		return float64(time.Since(begin).Milliseconds())
+	}
+	for round := range b.N {
+		b.ReportMetric(together(func(i int) { n.plainStart(b, fmt.Sprint("plain", round, "-", i)) }), "plain-ms")
+		b.ReportMetric(together(func(i int) { n.run(n.spec(fmt.Sprint("full", round, "-", i), "main", "sleep", "1000")) }), "full-ms")
+	}
 }
