@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -128,10 +129,20 @@ func protobufEvents(r io.Reader) func() (metav1.WatchEvent, error) {
 		if n > maxFrame {
 			return ev, fmt.Errorf("an event of %d bytes is too large", n)
 		}
-		frame := make([]byte, n)
-		if _, err := io.ReadFull(r, frame); err != nil {
-			return ev, fmt.Errorf("reading an event: %w", err)
+		// The buffer grows with what comes, not with what is announced.
+		var frame bytes.Buffer
+		frame.Grow(int(min(n, 16<<10)) + bytes.MinRead)
+		if _, err := io.CopyN(&frame, r, int64(n)); err != nil {
+			return ev, fmt.Errorf("reading an event of %d bytes: %w", n, noEOF(err))
 		}
-		return ev, ev.Unmarshal(frame)
+		return ev, ev.Unmarshal(frame.Bytes())
 	}
+}
+
+// noEOF tells an event that was cut short from the end of the stream.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
