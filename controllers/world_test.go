@@ -37,6 +37,12 @@ type world struct {
 // inWorld runs test in a synctest bubble. between may stand between controllers and server.
 func inWorld(t *testing.T, nodes int, between func(client.Transport) client.Transport, test func(w *world)) {
 	t.Helper()
+	inWorldOf(t, nodes, between, true, test)
+}
+
+// inWorldOf is inWorld, and may leave the controllers out.
+func inWorldOf(t *testing.T, nodes int, between func(client.Transport) client.Transport, controllers bool, test func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := apiservertest.Start(t, apiservertest.WithoutServiceAccount())
 		w := &world{T: t, admin: server.Client(auth.Admin()), decisions: decision.NewLog(10000)}
@@ -49,8 +55,12 @@ func inWorld(t *testing.T, nodes int, between func(client.Transport) client.Tran
 			Logger: slog.New(slog.DiscardHandler), Decisions: w.decisions, RootCA: []byte("pem"), ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16"),
 		})
 		w.machines = newMachines(t, w.admin, nodes)
-		clienttest.Run(t, informers.Run)
-		clienttest.Run(t, manager.Run)
+		if controllers {
+			clienttest.Run(t, informers.Run)
+			clienttest.Run(t, manager.Run)
+		} else {
+			apiservertest.AddServiceAccount(t, server, "default")
+		}
 		clienttest.Run(t, w.machines.Run)
 		w.tick(2 * time.Second)
 		test(w)

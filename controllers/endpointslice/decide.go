@@ -32,7 +32,7 @@ type Change struct {
 
 // Plan is what is to be done about the slices of one Service.
 type Plan struct {
-	Create []*discoveryv1.EndpointSlice
+	Create []*discoveryv1.EndpointSlice // without names: see Controller.name
 	Update []Change
 	Delete []*discoveryv1.EndpointSlice
 	// Lost is the number of endpoints that are there before and not after.
@@ -53,7 +53,6 @@ type observed struct {
 	Pods    []*corev1.Pod                // that it selects
 	Slices  []*discoveryv1.EndpointSlice // that this controller made for it
 	Zones   map[string]string            // node → zone
-	Next    uint64                       // first ordinal of the name sequence that was never in use
 }
 
 // decide compares the slices that a Service should have with those that it has, and changes as

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -35,7 +36,7 @@ type Controller struct {
 	service  client.Client[*corev1.Service]
 	pod      client.Client[*corev1.Pod]
 	slice    client.Client[*discoveryv1.EndpointSlice]
-	seen     names.Watermarks
+	seen     names.Register
 	loop     *reconcile.Loop
 }
 
@@ -75,6 +76,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 				keys = append(keys, key)
 			}
 		}
+		c.see(s)
 		return keys
 	})
 	return c
@@ -91,10 +93,6 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		if backends.Managed(svc) {
 			o.Pods = c.pods.List(key.Namespace, labels.SelectorFromSet(svc.Spec.Selector))
 		}
-		for _, s := range o.Slices {
-			c.seen.See(sequence(svc), svc.UID, s.Name)
-		}
-		o.Next = c.seen.Next(svc.UID)
 	}
 	o.Zones = c.zones(o.Pods)
 	plan := decide(o)
@@ -105,7 +103,23 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		}
 		plan = confirmed
 	}
+	c.name(o, plan)
 	return reconcile.Result{}, c.apply(ctx, o, plan)
+}
+
+// name gives new slices the first names that no slice of the Service is known to have had, so
+// that a stale view asks for names that exist.
+func (c *Controller) name(o observed, plan Plan) {
+	if len(plan.Create) == 0 {
+		return
+	}
+	candidates := c.seen.Next(sequence(o.Service), o.Service.UID, len(plan.Create)+len(o.Slices))
+	free := names.Free(candidates, len(plan.Create), func(name string) bool {
+		return slices.ContainsFunc(o.Slices, func(s *discoveryv1.EndpointSlice) bool { return s.Name == name })
+	})
+	for i, name := range free {
+		plan.Create[i].Name = name
+	}
 }
 
 // confirm decides again from a consistent read when suspiciously many endpoints would go.
@@ -193,8 +207,18 @@ func (c *Controller) create(ctx context.Context, svc *corev1.Service, s *discove
 	if ref := metav1.GetControllerOfNoCopy(existing); ref != nil && ref.UID == svc.UID {
 		return nil // it is ours: the view is stale, and will wake us when it is not
 	}
-	c.seen.See(sequence(svc), svc.UID, name)
+	c.seen.See(sequence(svc), svc.UID, name, false)
 	return fmt.Errorf("the name %q belongs to a slice of somebody else", name)
+}
+
+// see notes the name of a slice as used.
+func (c *Controller) see(s *discoveryv1.EndpointSlice) {
+	if s == nil {
+		return
+	}
+	if ref := metav1.GetControllerOfNoCopy(s); ref != nil {
+		c.seen.See(names.For(ref.Name+"-", ref.UID), ref.UID, s.Name, !c.slices.Synced())
+	}
 }
 
 // serviceOf returns the Service that a slice of ours belongs to.

@@ -198,13 +198,11 @@ func (d *draft) placeholder(family discoveryv1.AddressType, free []*packed) {
 	d.kept = append(d.kept, p)
 }
 
-// finish compares the draft with what exists and names what is new.
+// finish compares the draft with what exists.
 func (d *draft) finish() Plan {
 	var plan Plan
 	after := map[id]bool{}
-	used := make([]string, 0, len(d.Slices))
 	for _, s := range d.Slices {
-		used = append(used, s.Name)
 		at := slices.IndexFunc(d.kept, func(p *packed) bool { return p.old == s })
 		if at < 0 {
 			if s.DeletionTimestamp == nil {
@@ -217,13 +215,8 @@ func (d *draft) finish() Plan {
 		}
 		mark(after, d.kept[at].endpoints)
 	}
-	if len(d.fresh) > 0 {
-		seq := sequence(d.Service)
-		taken := func(name string) bool { return slices.Contains(used, name) }
-		for i, name := range seq.Take(seq.Next(used, d.Next), len(d.fresh), taken) {
-			d.fresh[i].Name = name
-			mark(after, d.fresh[i].Endpoints)
-		}
+	for _, s := range d.fresh {
+		mark(after, s.Endpoints)
 	}
 	plan.Create = d.fresh
 	plan.Lost, plan.Had = lost(d.Slices, after)

@@ -69,22 +69,14 @@ func (s Sequence) Ordinal(name string) (n uint64, ok bool) {
 	return (x + space - s.base) % space * inverse(s.step) % space, true
 }
 
-// Next returns the ordinal after the greatest one among names, but at least from.
-func (s Sequence) Next(names []string, from uint64) uint64 {
-	next := from
-	for _, name := range names {
-		if n, ok := s.Ordinal(name); ok && n+1 > next {
-			next = n + 1
-		}
-	}
-	return next
-}
-
-// Take returns count names from ordinal n on, leaving out those that are taken.
-func (s Sequence) Take(n uint64, count int, taken func(string) bool) []string {
+// Free returns the first count of the candidates that are not in use.
+func Free(candidates []string, count int, inUse func(string) bool) []string {
 	var out []string
-	for tried := 0; len(out) < count && tried < space; tried++ {
-		if name := s.Name(n + uint64(tried)); !taken(name) {
+	for _, name := range candidates {
+		if len(out) == count {
+			break
+		}
+		if !inUse(name) {
 			out = append(out, name)
 		}
 	}

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -44,16 +45,52 @@ func TestLongPrefixLeavesRoom(t *testing.T) {
 	}
 }
 
-func TestNextAndTake(t *testing.T) {
+func TestRegister(t *testing.T) {
 	s := For("web-", "a")
-	if got := s.Next([]string{s.Name(3), s.Name(1), "adopted"}, 0); got != 4 {
-		t.Errorf("Next = %d, want 4", got)
+	next := func(r *Register) string {
+		var out []string
+		for _, name := range r.Next(s, "a", 3) {
+			n, _ := s.Ordinal(name)
+			out = append(out, fmt.Sprint(n))
+		}
+		return strings.Join(out, " ")
 	}
-	if got := s.Next(nil, 9); got != 9 {
-		t.Errorf("Next = %d, want the floor 9", got)
+	cases := []struct {
+		reason  string
+		initial []uint64
+		later   []uint64
+		want    string
+	}{
+		{"from the start", nil, nil, "0 1 2"},
+		{"after what was there before us", []uint64{4, 2}, nil, "5 6 7"},
+		{"gaps first: what was made with 3 may not be seen yet", nil, []uint64{0, 3}, "1 2 4"},
+		{"names of the dead are not given again", nil, []uint64{0, 1, 2}, "3 4 5"},
+		{"gaps above what was there before us", []uint64{4}, []uint64{7, 5, 1}, "6 8 9"},
 	}
-	got := s.Take(0, 2, func(n string) bool { return n == s.Name(1) })
-	if len(got) != 2 || got[0] != s.Name(0) || got[1] != s.Name(2) {
-		t.Errorf("Take = %v, want names 0 and 2", got)
+	for _, tc := range cases {
+		t.Run(tc.reason, func(t *testing.T) {
+			var r Register
+			for _, n := range tc.initial {
+				r.See(s, "a", s.Name(n), true)
+			}
+			for _, n := range tc.later {
+				r.See(s, "a", s.Name(n), false)
+			}
+			r.See(s, "a", "adopted", false)
+			if got := next(&r); got != tc.want {
+				t.Errorf("next are %s, want %s", got, tc.want)
+			}
+			r.Forget("a")
+			if got := next(&r); got != "0 1 2" {
+				t.Errorf("next are %s of a forgotten owner", got)
+			}
+		})
+	}
+}
+
+func TestFree(t *testing.T) {
+	got := Free([]string{"a", "b", "c", "d"}, 2, func(n string) bool { return n == "b" })
+	if len(got) != 2 || got[0] != "a" || got[1] != "c" {
+		t.Errorf("Free = %v, want a and c", got)
 	}
 }

@@ -79,7 +79,7 @@ func (c *Controller) nameTaken(ctx context.Context, rs *appsv1.ReplicaSet, name 
 		c.cfg.Logger.Debug("pod exists already, the view is stale", "pod", rs.Namespace+"/"+name)
 		return nil
 	}
-	c.seen.See(sequence(rs), rs.UID, name)
+	c.seen.See(sequence(rs), rs.UID, name, false)
 	return fmt.Errorf("creating pod %q: the name belongs to a pod of somebody else", name)
 }
 

@@ -36,7 +36,7 @@ type observed struct {
 	// Neighbours counts, per node, the active pods of all sets with the same controller
 	// (the other revisions of a Deployment). Nil: only this set's own.
 	Neighbours map[string]int
-	Next       uint64 // first ordinal of the name sequence that was never in use
+	Free       []string // names that no pod of the set is known to have had, the first ones first
 	Now        time.Time
 }
 
@@ -76,10 +76,7 @@ func activePods(all []*corev1.Pod) []*corev1.Pod {
 func sequence(rs *appsv1.ReplicaSet) names.Sequence { return names.For(rs.Name+"-", rs.UID) }
 
 func newNames(o observed, count int) []string {
-	used := make([]string, len(o.Pods))
-	for i, p := range o.Pods {
-		used[i] = p.Name
-	}
-	seq := sequence(o.Set)
-	return seq.Take(seq.Next(used, o.Next), count, func(name string) bool { return slices.Contains(used, name) })
+	return names.Free(o.Free, count, func(name string) bool {
+		return slices.ContainsFunc(o.Pods, func(p *corev1.Pod) bool { return p.Name == name })
+	})
 }

@@ -93,35 +93,36 @@ func TestDecide(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.reason, func(t *testing.T) {
-			if got := decide(observed{Set: tc.set, Pods: tc.pods, Now: now}).String(); got != tc.want {
+			if got := decide(observed{Set: tc.set, Pods: tc.pods, Free: free(0, 700), Now: now}).String(); got != tc.want {
 				t.Errorf("decide = %s, want %s", got, tc.want)
 			}
 		})
 	}
 }
 
-// A view that lacks pods that exist must ask for the names they have.
-func TestStaleViewAsksForNamesThatExist(t *testing.T) {
-	full := decide(observed{Set: set(3), Now: now}).Create
-	for seen := range 3 {
-		var pods []*corev1.Pod
-		for _, name := range full[:seen] {
-			pods = append(pods, pod(name))
-		}
-		for i, name := range decide(observed{Set: set(3), Pods: pods, Now: now}).Create {
-			if want := full[seen+i]; name != want {
-				t.Errorf("with %d of 3 pods seen, name %d is %s, want %s", seen, i, name, want)
-			}
-		}
+// free returns names of the set's sequence.
+func free(from, to uint64) []string {
+	var out []string
+	for n := from; n < to; n++ {
+		out = append(out, sequence(set(1)).Name(n))
 	}
+	return out
 }
 
-func TestNamesOfTheDeadAreNotReused(t *testing.T) {
-	first := decide(observed{Set: set(1), Now: now}).Create[0]
-	next, _ := sequence(set(1)).Ordinal(first)
-	again := decide(observed{Set: set(1), Next: next + 1, Now: now}).Create[0]
-	if again == first {
-		t.Errorf("a pod that was seen and is gone left its name %s to its replacement", first)
+// A view that lacks pods that exist must ask for the names they have.
+func TestStaleViewAsksForNamesThatExist(t *testing.T) {
+	full := decide(observed{Set: set(3), Free: free(0, 9), Now: now}).Create
+	for missed := range 3 {
+		var pods []*corev1.Pod
+		for n, name := range full {
+			if n != missed {
+				pods = append(pods, pod(name))
+			}
+		}
+		p := decide(observed{Set: set(3), Pods: pods, Free: free(0, 9), Now: now})
+		if len(p.Create) != 1 || p.Create[0] != full[missed] {
+			t.Errorf("without a sight of %s, create %v", full[missed], p.Create)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *Controller) keysOfPod(old, p *corev1.Pod) []reconcile.Key {
 	}
 	if key, ok := controllerKey(p); ok {
 		ref := metav1.GetControllerOfNoCopy(p)
-		c.seen.See(sequence(&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: ref.Name, UID: ref.UID}}), ref.UID, p.Name)
+		c.seen.See(sequence(&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Name: ref.Name, UID: ref.UID}}), ref.UID, p.Name, !c.pods.Synced())
 		if old == nil || old.UID != p.UID {
 			c.expect.Created(key)
 			if p.DeletionTimestamp != nil {

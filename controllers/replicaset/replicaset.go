@@ -37,7 +37,7 @@ type Controller struct {
 	set    client.Client[*appsv1.ReplicaSet]
 	pod    client.Client[*corev1.Pod]
 	expect *reconcile.Expectations
-	seen   names.Watermarks
+	seen   names.Register
 	loop   *reconcile.Loop
 }
 
@@ -93,7 +93,10 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 }
 
 func (c *Controller) observe(rs *appsv1.ReplicaSet, pods []*corev1.Pod) observed {
-	o := observed{Set: rs, Pods: pods, Next: c.seen.Next(rs.UID), Now: c.cfg.Clock.Now()}
+	o := observed{Set: rs, Pods: pods, Now: c.cfg.Clock.Now()}
+	if missing := desired(rs) - len(activePods(pods)); missing > 0 {
+		o.Free = c.seen.Next(sequence(rs), rs.UID, min(missing, burst)+len(pods))
+	}
 	if owner := metav1.GetControllerOfNoCopy(rs); owner != nil && len(activePods(pods)) > desired(rs) {
 		related := []*corev1.Pod{}
 		for _, sibling := range ownership.Controlled(c.sets, owner.UID) {
