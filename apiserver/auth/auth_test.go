@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -261,6 +263,47 @@ func TestJWKS(t *testing.T) {
 	}
 	if keys[0].KeyID != parsed.Header["kid"] || len(keys[0].X) != 43 || len(keys[0].Y) != 43 {
 		t.Errorf("%+v for a token signed with %v", keys[0], parsed.Header["kid"])
+	}
+}
+
+// TestCertificates: what is remembered of a certificate ends with it.
+func TestCertificates(t *testing.T) {
+	clk := clocktesting.NewFakePassiveClock(time.Now())
+	ca, err := pki.NewCA(clk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(s pki.Subject) *http.Request {
+		pair, err := ca.Issue(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := pair.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert.Leaf}}
+		return r
+	}
+	c := NewCertificates(ca.Pool(), clk)
+	alice := request(pki.Subject{Name: "alice", Groups: []string{"devs", GroupUnauthenticated}, Client: true, Lifetime: time.Hour})
+	bob := request(pki.Subject{Name: "bob", Client: true, Lifetime: 3 * time.Hour})
+	for range 2 {
+		user, ok, err := c.Authenticate(alice)
+		if diff := cmp.Diff(User{Name: "alice", Groups: []string{"devs", GroupAuthenticated}}, user); diff != "" || !ok || err != nil {
+			t.Error(ok, err, diff)
+		}
+		if user, _, _ := c.Authenticate(bob); user.Name != "bob" {
+			t.Errorf("bob is taken for %q", user.Name)
+		}
+	}
+	clk.SetTime(clk.Now().Add(2 * time.Hour))
+	if _, ok, err := c.Authenticate(alice); ok || !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("an expired certificate that was good before: %v", err)
+	}
+	if _, ok, err := c.Authenticate(request(pki.Subject{Client: true})); ok || !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("a certificate without a name: %v", err)
 	}
 }
 
