@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/mount"
+
 	"github.com/miniorch/miniorch/kubelet/container"
 )
 
@@ -246,4 +248,64 @@ func TestSharedShim(t *testing.T) {
 func shims(t *testing.T, dir string) int {
 	t.Helper()
 	return strings.Count(leftovers(t, dir), "containerd-shim")
+}
+
+// TestSweep: what an agent left that was killed while it looked into an image goes with
+// the next one, and what that one does itself stays.
+func TestSweep(t *testing.T) {
+	n := startNode(t)
+	ctx := n.scope(t.Context())
+	snapshotter, _, err := n.snapshots(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := n.findImage(ctx, "busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := n.imageInfo(ctx, record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave := func(name string) string {
+		mounts, err := snapshotter.View(ctx, viewPrefix+name, info.chainID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(n.cfg.StateDir, viewPrefix+name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := mount.All(mounts, dir); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { mount.UnmountAll(dir, 0) })
+		return dir
+	}
+	old := leave("old")
+	pipes := filepath.Join(n.cfg.StateDir, execDir, "123")
+	if err := os.MkdirAll(pipes, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	time.Sleep(20 * time.Millisecond) // more than the resolution of a file's time
+	n.Runtime = n.newRuntime(t)
+	if snapshotter, _, err = n.snapshots(ctx); err != nil {
+		t.Fatal(err)
+	}
+	leave("own")
+	if _, err := n.Events(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{old, pipes} {
+		if _, err := os.Stat(gone); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", gone, err)
+		}
+	}
+	if _, err := snapshotter.Stat(ctx, viewPrefix+"old"); !isNotFound(err) {
+		t.Errorf("the old view is still there: %v", err)
+	}
+	if _, err := snapshotter.Stat(ctx, viewPrefix+"own"); err != nil {
+		t.Errorf("the new agent's own view: %v", err)
+	}
 }

@@ -77,7 +77,7 @@ func needRoot(t testing.TB) {
 // startContainerd starts a supervised containerd; the result stops it.
 func (n *node) startContainerd(t testing.TB) (stop func()) {
 	t.Helper()
-	s, err := supervise.New(supervise.Config{Root: filepath.Join(n.dir, "root"), State: filepath.Join(n.dir, "state"), Logger: testLogger(t)})
+	s, err := supervise.New(supervise.Config{Root: filepath.Join(n.dir, "root"), State: filepath.Join(n.dir, "state"), Cgroup: n.cgroupRoot + "/runtime", Logger: testLogger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,6 @@ func (n *node) tearDown(t testing.TB, stop func()) {
 	} else if err := manager.RemoveAll(); err != nil {
 		t.Errorf("removing cgroups: %v", err)
 	}
-	removeCgroupRoot(t, n.cgroupRoot)
 	var left string
 	for range 200 {
 		// Shims go some milliseconds after their last container.
@@ -147,6 +146,7 @@ func (n *node) tearDown(t testing.TB, stop func()) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	removeCgroupRoot(t, n.cgroupRoot)
 	if left != "" {
 		t.Errorf("left behind:\n%s", left)
 	}
@@ -160,13 +160,16 @@ func (n *node) tearDown(t testing.TB, stop func()) {
 	}
 }
 
-// removeCgroupRoot removes the level above kubepods in every hierarchy.
+// removeCgroupRoot removes, in every hierarchy, the level above kubepods and containerd's own
+// cgroup beside it.
 func removeCgroupRoot(t testing.TB, root string) {
 	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		dirs, _ := filepath.Glob(pattern + root)
-		for _, dir := range dirs {
-			if err := os.Remove(dir); err != nil {
-				t.Errorf("removing cgroup: %v", err)
+		for _, level := range []string{root + "/runtime", root} {
+			dirs, _ := filepath.Glob(pattern + level)
+			for _, dir := range dirs {
+				if err := os.Remove(dir); err != nil {
+					t.Errorf("removing cgroup: %v", err)
+				}
 			}
 		}
 	}

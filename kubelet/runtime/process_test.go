@@ -2,12 +2,14 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/miniorch/miniorch/kubelet/container"
 )
@@ -187,6 +189,34 @@ func TestMounts(t *testing.T) {
 		if data, err := os.ReadFile(file); err != nil || string(data) != want {
 			t.Errorf("%s: %q, %v; want %q", file, data, err, want)
 		}
+	}
+}
+
+// TestRecursiveReadOnly: what is mounted below a read-only mount is read-only as well, if
+// that is asked for.
+func TestRecursiveReadOnly(t *testing.T) {
+	n := startNode(t)
+	dir := filepath.Join(n.dir, "volume")
+	inner := filepath.Join(dir, "inner")
+	if err := os.MkdirAll(inner, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", inner, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(inner, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, c := range []struct {
+		recursive bool
+		want      string
+	}{{false, "written\n"}, {true, "refused\n"}} {
+		spec := n.spec(fmt.Sprint("rro-", c.recursive), "main", "sh", "-c", "touch /v/inner/x 2>/dev/null && echo written || echo refused")
+		spec.Mounts = []container.Mount{{HostPath: dir, ContainerPath: "/v", ReadOnly: true, Recursive: c.recursive}}
+		got := n.finish(spec)
+		eventually(t, func() string { return wantLog(got.LogPath, c.want) })
 	}
 }
 

@@ -97,7 +97,7 @@ type Runtime struct {
 	cfg    Config
 	client *client.Client
 	images *imageCache
-	since  time.Time // execs older than this are not ours
+	since  time.Time // views and execs older than this are an earlier agent's
 
 	snapshotterOnce sync.Mutex
 	snapshotterName string // guarded by snapshotterOnce

@@ -33,11 +33,14 @@ func BenchmarkStart(b *testing.B) {
 			}
 		}
 	}()
-	n.plainStart(b, "warm")
+	_, remove := n.plainStart(b, "warm")
+	remove()
 	n.fullStart(b, "warm", started)
 	var plain, full, shared []time.Duration
 	for i := range max(b.N, 30) {
-		plain = append(plain, n.plainStart(b, fmt.Sprint("plain", i)))
+		d, remove := n.plainStart(b, fmt.Sprint("plain", i))
+		remove()
+		plain = append(plain, d)
 		d1, d2 := n.fullStart(b, fmt.Sprint("full", i), started)
 		full, shared = append(full, d1), append(shared, d2)
 	}
@@ -49,7 +52,7 @@ func BenchmarkStart(b *testing.B) {
 }
 
 // plainStart is the time that containerd alone takes, output going nowhere.
-func (n *node) plainStart(b *testing.B, id string) time.Duration {
+func (n *node) plainStart(b *testing.B, id string) (took time.Duration, remove func()) {
 	b.Helper()
 	ctx := n.scope(context.Background())
 	image, err := n.client.GetImage(ctx, "docker.io/library/busybox:latest")
@@ -69,16 +72,15 @@ func (n *node) plainStart(b *testing.B, id string) time.Duration {
 	if err := task.Start(ctx); err != nil {
 		b.Fatal(err)
 	}
-	took := time.Since(begin)
-	b.Cleanup(func() {
+	took = time.Since(begin)
+	return took, func() {
 		if _, err := task.Delete(ctx, client.WithProcessKill); err != nil {
 			b.Error(err)
 		}
 		if err := c.Delete(ctx, client.WithSnapshotCleanup); err != nil {
 			b.Error(err)
 		}
-	})
-	return took
+	}
 }
 
 // fullStart is the time this package takes to the event of the start, for a pod's first
@@ -107,7 +109,8 @@ func (n *node) fullStart(b *testing.B, pod string, started <-chan string) (first
 func BenchmarkThirtyTogether(b *testing.B) {
 	const many = 30
 	n := startNode(b)
-	n.plainStart(b, "warm")
+	_, remove := n.plainStart(b, "warm")
+	remove()
 	n.run(n.spec("warm", "main", "sleep", "1000"))
 	together := func(one func(i int)) float64 {
 		begin := time.Now()
@@ -119,7 +122,11 @@ func BenchmarkThirtyTogether(b *testing.B) {
 		return float64(time.Since(begin).Milliseconds())
 	}
 	for round := range b.N {
-		b.ReportMetric(together(func(i int) { n.plainStart(b, fmt.Sprint("plain", round, "-", i)) }), "plain-ms")
+		removals := make([]func(), many)
+		b.ReportMetric(together(func(i int) { _, removals[i] = n.plainStart(b, fmt.Sprint("plain", round, "-", i)) }), "plain-ms")
+		for _, remove := range removals {
+			remove()
+		}
 		b.ReportMetric(together(func(i int) { n.run(n.spec(fmt.Sprint("full", round, "-", i), "main", "sleep", "1000")) }), "full-ms")
 	}
 }

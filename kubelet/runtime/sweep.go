@@ -14,7 +14,7 @@ import (
 )
 
 // sweep removes what an agent that died in the middle of something left behind: views of
-// images with their mounts. Nothing of a container is ever in that state: its record
+// images with their mounts, and the pipes of execs. Nothing of a container is ever in that state: its record
 // comes first and goes last.
 func (r *Runtime) sweep(ctx context.Context) error {
 	entries, err := os.ReadDir(r.cfg.StateDir)
@@ -22,7 +22,7 @@ func (r *Runtime) sweep(ctx context.Context) error {
 		return fmt.Errorf("sweeping %s: %w", r.cfg.StateDir, err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), viewPrefix) {
+		if info, err := e.Info(); err != nil || !strings.HasPrefix(e.Name(), viewPrefix) || !info.ModTime().Before(r.since) {
 			continue
 		}
 		dir := filepath.Join(r.cfg.StateDir, e.Name())
@@ -42,7 +42,7 @@ func (r *Runtime) sweep(ctx context.Context) error {
 	}
 	var views []string
 	err = snapshotter.Walk(ctx, func(_ context.Context, info snapshots.Info) error {
-		if strings.HasPrefix(info.Name, viewPrefix) {
+		if strings.HasPrefix(info.Name, viewPrefix) && info.Created.Before(r.since) {
 			views = append(views, info.Name)
 		}
 		return nil
