@@ -182,7 +182,7 @@ func TestPriority(t *testing.T) {
 	} {
 		p := pod(func(p *corev1.Pod) { p.Spec.PriorityClassName, p.Spec.Priority = tc.class, tc.asked })
 		err := admission.Priority{}.Admit(t.Context(), create(p))
-		if apierrors.IsForbidden(err) != tc.bad || !tc.bad && (*p.Spec.Priority != tc.want || *p.Spec.PreemptionPolicy != corev1.PreemptLowerPriority) {
+		if apierrors.IsForbidden(err) != tc.bad || !tc.bad && *p.Spec.Priority != tc.want {
 			t.Errorf("class %q, priority %v: %v, %v", tc.class, tc.asked, p.Spec.Priority, err)
 		}
 	}

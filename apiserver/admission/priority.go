@@ -19,7 +19,8 @@ var priorities = map[string]int32{
 	systemNodeCritical:    2_000_001_000,
 }
 
-// Priority turns a pod's priorityClassName into a number, which the scheduler compares.
+// Priority turns a pod's priorityClassName into a number, which the scheduler compares. It
+// leaves preemptionPolicy empty, which Kubernetes sets: nothing preempts here.
 type Priority struct{}
 
 // Name implements Plugin.
@@ -59,9 +60,5 @@ func resolvePriority(r *Request, pod *corev1.Pod) error {
 			*pod.Spec.Priority, value)
 	}
 	pod.Spec.Priority = &value
-	if pod.Spec.PreemptionPolicy == nil {
-		policy := corev1.PreemptLowerPriority
-		pod.Spec.PreemptionPolicy = &policy
-	}
 	return nil
 }
