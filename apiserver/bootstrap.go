@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"golang.org/x/sync/errgroup"
@@ -33,32 +34,85 @@ const (
 var systemNamespaces = []string{metav1.NamespaceDefault, metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease}
 
 // bootstrap makes the objects that the API server itself owns, declares the server ready,
-// and then keeps those objects as they should be.
+// and then keeps those objects as they should be: it looks again when one of them changes,
+// and now and then in any case.
 func (s *Server) bootstrap(ctx context.Context) error {
 	select {
 	case <-s.registry.Ready():
 	case <-ctx.Done():
 		return nil
 	}
+	changed := make(chan struct{}, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	for _, gvr := range ownedResources {
+		g.Go(func() error { return s.notice(ctx, gvr, changed) })
+	}
+	g.Go(func() error { return s.keepObjects(ctx, changed) })
+	return g.Wait()
+}
+
+func (s *Server) keepObjects(ctx context.Context, changed <-chan struct{}) error {
 	ready := false
 	for {
-		wait := bootstrapResync
-		if err := s.ensureObjects(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		wait, wake := bootstrapResync, changed
+		err := s.ensureObjects(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
 			s.cfg.Logger.Error("cannot keep the cluster's own objects", "error", err)
-			wait = bootstrapRetry
-		} else if !ready {
+			wait, wake = bootstrapRetry, nil // at its own pace
+		case !ready:
 			close(s.ready)
 			ready = true
 		}
+		timer := s.cfg.Clock.NewTimer(wait)
 		select {
-		case <-s.cfg.Clock.After(wait):
+		case <-wake:
+		case <-timer.C():
 		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return nil
 		}
 	}
+}
+
+// ownedResources are those in which default/kubernetes is watched.
+var ownedResources = []schema.GroupVersionResource{
+	corev1.SchemeGroupVersion.WithResource("services"),
+	corev1.SchemeGroupVersion.WithResource("endpoints"),
+	discoveryv1.SchemeGroupVersion.WithResource("endpointslices"),
+}
+
+// notice reports every change of default/kubernetes in one resource.
+func (s *Server) notice(ctx context.Context, gvr schema.GroupVersionResource, changed chan<- struct{}) error {
+	store, ok := s.registry.Lookup(gvr)
+	if !ok {
+		return nil
+	}
+	for ctx.Err() == nil {
+		watch, err := store.Watch(ctx, metav1.NamespaceDefault, metav1.ListOptions{FieldSelector: "metadata.name=" + kubernetesService})
+		if err != nil {
+			return nil // the resync goes on
+		}
+		for {
+			if _, err = watch.Next(ctx); err != nil {
+				break
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+		watch.Stop()
+		select {
+		case <-s.cfg.Clock.After(bootstrapRetry):
+		case <-ctx.Done():
+		}
+	}
+	return nil
 }
 
 // ensureObjects brings every owned object to its desired state, those that others need
