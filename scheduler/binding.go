@@ -96,7 +96,7 @@ func (s *Scheduler) retry(ctx context.Context, j *job, st *framework.Status) {
 	s.queue.giveBack(j.waiter, false)
 	if ctx.Err() == nil {
 		s.log.Info("cannot bind pod, will retry", "pod", j.Name(), "node", j.decision.Node, "error", st.Error())
-		s.tell(j.waiter, st.Error().Error())
+		s.tell(j.waiter, reasonOf(st), st.Error().Error())
 	}
 }
 

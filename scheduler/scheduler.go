@@ -278,19 +278,27 @@ func (s *Scheduler) refuse(ctx context.Context, w *waiter, d *Decision) {
 	nominated, st := s.fw.PostFilter(ctx, d.state.Clone(), w.PodInfo, d.nodes)
 	park := !(st.OK() && nominated != "") // else room is being made: try again soon
 	s.queue.giveBack(w, park)
-	s.tell(w, d.Refusal)
+	s.tell(w, corev1.PodReasonUnschedulable, d.Refusal)
 	s.cfg.Decisions.Add(decision.Record{Time: d.at, Component: "scheduler", Object: decision.RefTo(w.Pod), Plan: d.String()})
 }
 
 // giveUp sends a pod to its back-off because a plugin said no after a node was found.
 func (s *Scheduler) giveUp(w *waiter, st *framework.Status) {
 	s.queue.giveBack(w, false)
-	s.tell(w, st.Error().Error())
+	s.tell(w, reasonOf(st), st.Error().Error())
+}
+
+// reasonOf tells a refusal from trouble, in the words of the PodScheduled condition.
+func reasonOf(st *framework.Status) string {
+	if st.Code == framework.Failed {
+		return corev1.PodReasonSchedulerError
+	}
+	return corev1.PodReasonUnschedulable
 }
 
 // tell leaves word for the user why a pod still waits.
-func (s *Scheduler) tell(w *waiter, why string) {
-	s.verdicts[w.Pod.UID] = verdict{reason: corev1.PodReasonUnschedulable, message: why}
+func (s *Scheduler) tell(w *waiter, reason, why string) {
+	s.verdicts[w.Pod.UID] = verdict{reason: reason, message: why}
 	s.status.Enqueue(reconcile.Key{Namespace: w.Pod.Namespace, Name: w.Pod.Name})
 	s.cfg.Recorder.Event(w.Pod, corev1.EventTypeWarning, "FailedScheduling", "%s", why)
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -267,6 +268,9 @@ type unbinding struct {
 func (u *unbinding) Create(ctx context.Context, req client.Request, obj api.Object, opts metav1.CreateOptions) (api.Object, error) {
 	if req.Subresource == "binding" {
 		if err := u.fail(u.n.Add(1)); err != nil {
+			if errors.Is(err, errLied) {
+				return obj, nil
+			}
 			if errors.Is(err, errAnswerLost) {
 				_, _ = u.Transport.Create(ctx, req, obj, opts)
 			}
@@ -276,7 +280,10 @@ func (u *unbinding) Create(ctx context.Context, req client.Request, obj api.Obje
 	return u.Transport.Create(ctx, req, obj, opts)
 }
 
-var errAnswerLost = errors.New("the answer was lost")
+var (
+	errAnswerLost = errors.New("the answer was lost")
+	errLied       = errors.New("says yes and does nothing")
+)
 
 func TestBindingFails(t *testing.T) {
 	tests := []struct {
@@ -285,6 +292,7 @@ func TestBindingFails(t *testing.T) {
 		tries        int32
 	}{
 		{"refused", "the room is given back, and the pod is tried again", apierrors.NewServiceUnavailable("restarting"), 3},
+		{"lied", "what the watch never shows is forgotten after a while", errLied, 3},
 		{"answer lost", "the watch shows that it was bound; nobody tries again", errAnswerLost, 1},
 	}
 	for _, tt := range tests {
@@ -299,7 +307,7 @@ func TestBindingFails(t *testing.T) {
 			inWorldWith(t, between, Config{}, func(w *world) {
 				w.node(sample.Node("n1", "cpu", "1"))
 				w.pod(sample.Pod("p", "cpu", "1"))
-				time.Sleep(10 * time.Second)
+				time.Sleep(90 * time.Second)
 				w.expectOn("p", "n1")
 				if got := u.n.Load(); got != tt.tries {
 					w.Errorf("%d bindings were tried, want %d: %s", got, tt.tries, tt.reason)
@@ -384,5 +392,56 @@ func TestRunAgain(t *testing.T) {
 			stop()
 			<-ended
 		}
+	})
+}
+
+// TestTwoCandidates lets two schedulers stand for election: one of them schedules, and when it
+// goes the other goes on.
+func TestTwoCandidates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := apiservertest.Start(t)
+		w := &world{T: t, admin: server.Client(auth.Admin())}
+		w.node(sample.Node("n1"))
+		stand := func(ctx context.Context, id string) (ended chan error) {
+			quiet := slog.New(slog.DiscardHandler)
+			transport := server.Client(auth.User{Name: auth.UserScheduler, Groups: []string{auth.GroupAuthenticated}})
+			informers := clienttest.NewInformers(t, transport)
+			s, err := New(transport, informers, Config{Logger: quiet})
+			if err != nil {
+				t.Fatal(err)
+			}
+			clienttest.Run(t, informers.Run)
+			election := client.Election{Transport: transport, Name: "kube-scheduler", Identity: id, Config: client.Config{Logger: quiet}}
+			ended = make(chan error, 1)
+			go func() { ended <- election.Run(ctx, s.Run) }()
+			return ended
+		}
+		holder := func() string {
+			l, err := client.Of[*coordinationv1.Lease](w.admin).Get(t.Context(), "kube-system", "kube-scheduler")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return *l.Spec.HolderIdentity
+		}
+		first, stopFirst := context.WithCancel(t.Context())
+		firstEnded := stand(first, "a")
+		synctest.Wait()
+		second, stopSecond := context.WithCancel(t.Context())
+		secondEnded := stand(second, "b")
+		w.pod(sample.Pod("p"))
+		w.expectOn("p", "n1")
+		time.Sleep(time.Minute)
+		if got := holder(); got != "a" {
+			t.Errorf("%q leads", got)
+		}
+		stopFirst()
+		<-firstEnded
+		w.pod(sample.Pod("q"))
+		w.expectOn("q", "n1")
+		if got := holder(); got != "b" {
+			t.Errorf("%q leads", got)
+		}
+		stopSecond()
+		<-secondEnded
 	})
 }

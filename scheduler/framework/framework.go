@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -113,23 +114,27 @@ func (f *Framework) Sign(pod *PodInfo) string {
 
 // PreFilter runs the PreFilter plugins up to the first that refuses the pod.
 func (f *Framework) PreFilter(state *CycleState, pod *PodInfo, nodes Snapshot) *Status {
+	skip := make(map[string]bool)
 	for _, p := range f.preFilters {
 		s := p.PreFilter(state, pod, nodes)
 		if s.IsSkip() {
-			state.skipFilter[p.Name()] = true
+			skip[p.Name()] = true
 		} else if !s.OK() {
 			return s.by(p.Name())
 		}
 	}
+	state.filters = without(f.filters, skip)
 	return nil
 }
 
-// Filter runs the Filter plugins on one node up to the first that refuses it.
+func without[P Plugin](plugins []P, skip map[string]bool) []P {
+	return slices.DeleteFunc(slices.Clone(plugins), func(p P) bool { return skip[p.Name()] })
+}
+
+// Filter runs the Filter plugins that PreFilter did not skip on one node, up to the first
+// that refuses it.
 func (f *Framework) Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status {
-	for _, p := range f.filters {
-		if len(state.skipFilter) > 0 && state.skipFilter[p.Name()] {
-			continue
-		}
+	for _, p := range state.filters {
 		if s := p.Filter(state, pod, node); !s.OK() {
 			return s.by(p.Name())
 		}
@@ -158,29 +163,22 @@ func (f *Framework) PostFilter(ctx context.Context, state *CycleState, pod *PodI
 
 // PreScore runs the PreScore plugins.
 func (f *Framework) PreScore(state *CycleState, pod *PodInfo, nodes Snapshot) *Status {
+	skip := make(map[string]bool)
 	for _, p := range f.preScores {
 		s := p.PreScore(state, pod, nodes)
 		if s.IsSkip() {
-			state.skipScore[p.Name()] = true
+			skip[p.Name()] = true
 		} else if !s.OK() {
 			return s.by(p.Name())
 		}
 	}
+	state.scores = without(f.scores, skip)
 	return nil
 }
 
-// Scores returns the Score plugins that have something to say about this pod.
+// Scores returns the Score plugins that PreScore did not skip.
 func (f *Framework) Scores(state *CycleState) []WeightedScore {
-	if len(state.skipScore) == 0 {
-		return f.scores
-	}
-	var out []WeightedScore
-	for _, s := range f.scores {
-		if !state.skipScore[s.Name()] {
-			out = append(out, s)
-		}
-	}
-	return out
+	return state.scores
 }
 
 // Reserve runs the Reserve plugins; if one fails, all are told to give back.

@@ -6,19 +6,22 @@ import "maps"
 // to the next. PreFilter and PreScore write it; Filter and Score only read it, because pods of
 // one signature share it; from Reserve on each pod has a copy of its own.
 type CycleState struct {
-	values     map[string]any
-	skipFilter map[string]bool
-	skipScore  map[string]bool
+	values map[string]any
+	// What PreFilter and PreScore did not skip; nil before they ran.
+	filters []Filter
+	scores  []WeightedScore
 }
 
 // NewCycleState returns an empty state.
 func NewCycleState() *CycleState {
-	return &CycleState{values: make(map[string]any), skipFilter: make(map[string]bool), skipScore: make(map[string]bool)}
+	return &CycleState{values: make(map[string]any)}
 }
 
 // Clone returns a copy that can be written to without changing s.
 func (s *CycleState) Clone() *CycleState {
-	return &CycleState{values: maps.Clone(s.values), skipFilter: s.skipFilter, skipScore: s.skipScore}
+	c := *s
+	c.values = maps.Clone(s.values)
+	return &c
 }
 
 // Put keeps v under a plugin's name.
