@@ -123,6 +123,10 @@ func (w *worker) perform(ctx context.Context, a lifecycle.Action, pod *corev1.Po
 func (w *worker) ended(a lifecycle.Action, key string, err error, cancelled bool) {
 	if err == nil {
 		delete(w.retries, key)
+		if a.Verb == lifecycle.Delete {
+			// The informer will say that it is gone; until then there is no need to ask again.
+			w.retries[key] = retry{at: w.k.cfg.Clock.Now().Add(5 * time.Second)}
+		}
 		return
 	}
 	if cancelled || errors.Is(err, context.Canceled) {
@@ -190,7 +194,5 @@ func (w *worker) deletePod(ctx context.Context, pod *corev1.Pod) error {
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 		return fmt.Errorf("deleting the pod from the API: %w", err)
 	}
-	// The informer will say that it is gone; until then there is no need to ask again.
-	w.post(func() { w.retries["delete"] = retry{at: w.k.cfg.Clock.Now().Add(5 * time.Second)} })
 	return nil
 }

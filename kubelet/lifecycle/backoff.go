@@ -41,7 +41,8 @@ func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
 // backOffStep says how many quick restarts in a row led to c. A container that ran for long
 // has none.
 func backOffStep(c *container.Container) int {
-	if c.State == container.StateExited && !c.StartedAt.IsZero() && c.FinishedAt.Sub(c.StartedAt) >= backOffReset {
+	ran := c.State == container.StateExited && c.Reason != container.ReasonStartError && !c.StartedAt.IsZero()
+	if ran && c.FinishedAt.Sub(c.StartedAt) >= backOffReset {
 		return 0
 	}
 	n, err := strconv.Atoi(c.Labels[LabelBackOff])

@@ -139,6 +139,10 @@ func TestStepPlans(t *testing.T) {
 			pod: pod(), seen: seen(exited("c", 1, instance(9, "9"))), want: "Running: nothing", phase: "Running", wake: 6 * time.Minute},
 		{name: "exit after ten minutes", reason: "a long run forgets the back-off",
 			pod: pod(), seen: seen(exited("c", 1, instance(5, "5"), hourAgo)), want: "Running: start c[6]", phase: "Running"},
+		{name: "cannot be started", reason: "a process that never was has not run for long",
+			pod: pod(), seen: seen(exited("c", 128, instance(1, "1"), func(c *container.Container) {
+				c.Reason, c.StartedAt = container.ReasonStartError, time.Unix(0, 0)
+			})), now: 2*time.Minute - 51*time.Second, want: "Running: nothing", phase: "Running", wake: time.Minute + 10*time.Second},
 		{name: "never, success", reason: "the pod is done; what it held goes",
 			pod: pod(never), seen: seen(exited("c", 0)), want: "Cleaning: teardown", phase: "Succeeded"},
 		{name: "never, failure", reason: "the pod has failed",

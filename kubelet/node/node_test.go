@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +25,7 @@ import (
 
 func config() Config {
 	return Config{
-		Name: "n1", IPs: []string{"10.89.0.2"}, Labels: map[string]string{"zone": "a"},
+		Name: "n1", Logger: slog.New(slog.DiscardHandler), IPs: []string{"10.89.0.2"}, Labels: map[string]string{"zone": "a"},
 		Capacity: corev1.ResourceList{"cpu": resource.MustParse("2")},
 		Measure: func() (Pressure, error) {
 			return Pressure{MemoryFree: 1 << 30, DiskFree: 50 << 30, DiskSize: 100 << 30}, nil
@@ -45,9 +47,14 @@ func start(t *testing.T, server *clienttest.Server, cfg Config) *Node {
 func TestRegistersAndBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := clienttest.NewServer(t)
-		var notReady error = errors.New("no network yet")
+		var ready atomic.Bool
 		cfg := config()
-		cfg.Ready = func() error { return notReady }
+		cfg.Ready = func() error {
+			if !ready.Load() {
+				return errors.New("no network yet")
+			}
+			return nil
+		}
 		cfg.Images = func(context.Context) ([]container.Image, error) {
 			return []container.Image{{ID: "a", RepoTags: []string{"x:1"}, Size: 7}}, nil
 		}
@@ -64,7 +71,7 @@ func TestRegistersAndBeats(t *testing.T) {
 		if api.IsNodeReady(node) {
 			t.Error("ready without a network")
 		}
-		notReady = nil
+		ready.Store(true)
 		time.Sleep(time.Second)
 		if node, _ = nodes.Get(t.Context(), "", "n1"); !api.IsNodeReady(node) || len(node.Status.Images) != 1 {
 			t.Errorf("not ready within a second: %v", node.Status.Conditions)

@@ -7,12 +7,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/miniorch/miniorch/pkg/api"
@@ -38,7 +40,7 @@ func (n noMounts) UnmountBeneath(dir string) error {
 // tokens answers token requests in front of another transport.
 type tokens struct {
 	client.Transport
-	clock  *testingclock.FakeClock
+	now    func() time.Time
 	issued int
 }
 
@@ -49,7 +51,7 @@ func (s *tokens) Create(ctx context.Context, req client.Request, obj api.Object,
 	s.issued++
 	tr := obj.(*authenticationv1.TokenRequest).DeepCopy()
 	tr.Status.Token = strings.Join([]string{"token", string(tr.Spec.BoundObjectRef.UID), string(rune('0' + s.issued))}, "-")
-	tr.Status.ExpirationTimestamp = metav1.NewTime(s.clock.Now().Add(time.Duration(*tr.Spec.ExpirationSeconds) * time.Second))
+	tr.Status.ExpirationTimestamp = metav1.NewTime(s.now().Add(time.Duration(*tr.Spec.ExpirationSeconds) * time.Second))
 	return tr, nil
 }
 
@@ -72,7 +74,7 @@ func configMapVolume(change ...func(*corev1.ConfigMapVolumeSource)) corev1.Volum
 
 func manager(t *testing.T, objs ...api.Object) (*Manager, *tokens) {
 	clk := testingclock.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	transport := &tokens{Transport: clienttest.NewServer(t, objs...), clock: clk}
+	transport := &tokens{Transport: clienttest.NewServer(t, objs...), now: clk.Now}
 	return New(transport, Config{RootDir: t.TempDir(), Mounter: noMounts{}, Clock: clk,
 		Allocatable: func() corev1.ResourceList { return corev1.ResourceList{"memory": resource.MustParse("1Gi")} }}), transport
 }
@@ -208,25 +210,27 @@ func TestUpdatesArrive(t *testing.T) {
 }
 
 func TestTokensAreRenewed(t *testing.T) {
-	m, transport := manager(t)
-	clienttest.Run(t, m.Run)
-	pod := podWith(corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
-		{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: new(int64(1000))}}}}}})
-	mounts, err := m.Prepare(t.Context(), pod)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(mounts["v"].HostPath, "token")
-	transport.clock.Step(799 * time.Second)
-	if got := read(t, path); got != "token-u1-1" {
-		t.Fatalf("the token was renewed too early: %s", got)
-	}
-	eventually(t, func() (bool, string) {
-		if transport.clock.Now().Before(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(801 * time.Second)) {
-			transport.clock.Step(2 * time.Second)
+	synctest.Test(t, func(t *testing.T) {
+		m, transport := manager(t)
+		m.cfg.Clock, transport.now = clock.RealClock{}, time.Now
+		clienttest.Run(t, m.Run)
+		pod := podWith(corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+			{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token", ExpirationSeconds: new(int64(1000))}}}}}})
+		mounts, err := m.Prepare(t.Context(), pod)
+		if err != nil {
+			t.Fatal(err)
 		}
-		got := read(t, path)
-		return got == "token-u1-2", got
+		path := filepath.Join(mounts["v"].HostPath, "token")
+		for _, step := range []struct {
+			wait time.Duration
+			want string
+		}{{799 * time.Second, "token-u1-1"}, {2 * time.Second, "token-u1-2"}, {800 * time.Second, "token-u1-3"}} {
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if got := read(t, path); got != step.want {
+				t.Errorf("after %s more the token is %s, want %s", step.wait, got, step.want)
+			}
+		}
 	})
 }
 
