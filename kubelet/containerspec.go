@@ -202,11 +202,10 @@ func resourcesOf(pod *corev1.Pod, c *corev1.Container, around surroundings) cont
 		cpu = limits[corev1.ResourceCPU]
 	}
 	r := container.Resources{
-		CgroupParent:  around.cgroup,
-		CPUShares:     cgroups.Shares(cpu),
-		MemoryLimit:   limits.Memory().Value(),
-		MemoryRequest: requests.Memory().Value(),
-		OOMScoreAdj:   oomScore(pod, c, around.memory),
+		CgroupParent: around.cgroup,
+		CPUShares:    cgroups.Shares(cpu),
+		MemoryLimit:  limits.Memory().Value(),
+		OOMScoreAdj:  oomScore(pod, c, around.memory),
 	}
 	if limit := limits[corev1.ResourceCPU]; !limit.IsZero() {
 		r.CPUQuota, r.CPUPeriod = cgroups.Quota(limit), 100_000

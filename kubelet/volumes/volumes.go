@@ -16,9 +16,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/pkg/client"
 )
@@ -27,7 +29,7 @@ import (
 type Config struct {
 	// RootDir holds everything beneath pods/<uid>; default /var/lib/kubelet.
 	RootDir string
-	// Allocatable is what limits default to in the downward API.
+	// Allocatable is what limits default to in the downward API; default all of the machine.
 	Allocatable func() corev1.ResourceList
 	// Mounter defaults to the kernel.
 	Mounter Mounter
@@ -64,7 +66,7 @@ func New(transport client.Transport, cfg Config) *Manager {
 		cfg.RootDir = "/var/lib/kubelet"
 	}
 	if cfg.Allocatable == nil {
-		cfg.Allocatable = func() corev1.ResourceList { return nil }
+		cfg.Allocatable = machine
 	}
 	if cfg.Mounter == nil {
 		cfg.Mounter = Kernel{}
@@ -210,4 +212,16 @@ func fsGroup(pod *corev1.Pod) *int64 {
 		return nil
 	}
 	return pod.Spec.SecurityContext.FSGroup
+}
+
+// machine is what the machine has, nothing if that cannot be found out.
+func machine() corev1.ResourceList {
+	c, err := cgroups.MachineCapacity()
+	if err != nil {
+		return nil
+	}
+	return corev1.ResourceList{
+		corev1.ResourceCPU:    *resource.NewQuantity(int64(c.CPUs), resource.DecimalSI),
+		corev1.ResourceMemory: *resource.NewQuantity(c.Memory, resource.BinarySI),
+	}
 }
