@@ -30,10 +30,11 @@ const (
 
 // The reasons of an exit, in the words of Kubernetes' ContainerStateTerminated.
 const (
-	ReasonCompleted  = "Completed"  // exit code 0
-	ReasonError      = "Error"      // any other exit code
-	ReasonOOMKilled  = "OOMKilled"  // the kernel killed a process of it for want of memory
-	ReasonStartError = "StartError" // it was created but its process could not be started
+	ReasonCompleted  = "Completed"              // exit code 0
+	ReasonError      = "Error"                  // any other exit code
+	ReasonOOMKilled  = "OOMKilled"              // the kernel killed a process of it for want of memory
+	ReasonUnknown    = "ContainerStatusUnknown" // nobody saw it end: its shim died, with the machine perhaps
+	ReasonStartError = "StartError"             // it was created but its process could not be started
 )
 
 // The labels every container carries in containerd. They are the agent's whole memory.
@@ -64,7 +65,7 @@ type Container struct {
 
 	State      State
 	ExitCode   int    // meaningful when exited; 128+n after signal n
-	Signal     int    // the signal that ended it, 0 if none
+	Signal     int    // ExitCode's signal if it is one's, else 0: a process may also exit with such a code
 	Reason     string // ReasonCompleted, ReasonError, …; empty until exited
 	Message    string // a detail of Reason, such as the error of a failed start
 	CreatedAt  time.Time

@@ -87,8 +87,7 @@ type Security struct {
 	NoNewPrivileges  bool
 	Seccomp          Seccomp
 	SeccompProfile   string // path of a JSON profile, for SeccompLocalhost
-	// MaskedPaths and ReadonlyPaths hide or protect parts of /proc; UnmaskedProc drops
-	// the default list.
+	// UnmaskedProc shows all of /proc, of which parts are hidden or read-only otherwise.
 	UnmaskedProc bool
 }
 
@@ -127,7 +126,7 @@ type Resources struct {
 	CPUQuota      int64  // microseconds per CPUPeriod
 	CPUPeriod     uint64 // microseconds; default 100000
 	MemoryLimit   int64  // bytes
-	MemoryRequest int64  // bytes; memory.min is not set from it, it is kept for reports
+	MemoryRequest int64  // bytes; enforced by nothing: placing and evicting pods go by it
 	PIDs          int64
 	CPUSetCPUs    string
 	OOMScoreAdj   int // the lowest value allowed to the agent is taken if this one is not

@@ -190,6 +190,67 @@ func TestContainerdRestart(t *testing.T) {
 	})
 }
 
+// TestLostShim: a container whose shim died is seen to have ended, with an agent watching
+// and without.
+func TestLostShim(t *testing.T) {
+	for _, watched := range []bool{true, false} {
+		t.Run(fmt.Sprint("watched ", watched), func(t *testing.T) {
+			n := startNode(t)
+			var events <-chan container.ContainerEvent
+			var err error
+			if watched {
+				if events, err = n.Events(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			id := n.run(n.spec("l", "main", "sleep", "1000"))
+			waiting, err := n.Create(t.Context(), n.spec("l", "waiting", "true"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(shimOf(t, n.get(id).PID), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if watched {
+				for next(t, events, id).Type != container.EventExited {
+				}
+			}
+			eventually(t, func() string {
+				all, err := n.Containers(t.Context())
+				if err != nil || len(all) != 2 {
+					return fmt.Sprint(all, err)
+				}
+				lost, created := all[0], all[1]
+				if lost.State != container.StateExited || lost.ExitCode != 137 || lost.Reason != container.ReasonUnknown || lost.StartedAt.IsZero() {
+					return fmt.Sprintf("lost: %+v", lost)
+				}
+				if watched && lost.FinishedAt.IsZero() {
+					return "its end is not written down"
+				}
+				if created.ID != waiting || created.State != container.StateCreated {
+					return fmt.Sprintf("created: %+v", created)
+				}
+				return ""
+			})
+		})
+	}
+}
+
+// shimOf is the parent of a container's first process.
+func shimOf(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parent int
+	_, after, _ := strings.Cut(string(status), "PPid:")
+	if _, err := fmt.Sscan(after, &parent); err != nil {
+		t.Fatal(err)
+	}
+	return parent
+}
+
 func TestOOM(t *testing.T) {
 	n := startNode(t)
 	events, err := n.Events(t.Context())

@@ -11,6 +11,7 @@ import (
 	apievents "github.com/containerd/containerd/api/events"
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	tasktypes "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/typeurl/v2"
 
@@ -205,6 +206,18 @@ func (p *reaper) reapStopped() {
 				p.reap(task.ID)
 			}
 		}
+		infos, err := p.runtime.store().List(ctx, ours)
+		if err != nil {
+			if ctx.Err() == nil {
+				p.runtime.cfg.Logger.Warn("cannot look for lost containers", "error", translate(err))
+			}
+			return
+		}
+		for _, info := range infos {
+			if maybeLost(info) {
+				p.reap(info.ID)
+			}
+		}
 	})
 }
 
@@ -219,16 +232,29 @@ func (r *Runtime) reap(ctx context.Context, id string) error {
 		return nil // somebody else's, in the same namespace
 	}
 	if _, done := decodeExit(info.Labels[labelExit]); !done {
-		task, err := r.task(ctx, id)
-		if err != nil || task.Status != tasktypes.Status_STOPPED {
+		e, ended, err := r.exit(ctx, info)
+		if err != nil || !ended {
 			return ignoreNotFound(err)
 		}
-		e := exitOf(task, cgroups.OOMKills(info.Labels[labelCgroup]) > 0)
 		if err := r.setLabel(ctx, id, labelExit, e.encode()); err != nil {
 			return ignoreNotFound(err)
 		}
 	}
 	return r.deleteTask(ctx, id)
+}
+
+// exit finds out whether and how a container has ended whose record does not say so.
+func (r *Runtime) exit(ctx context.Context, info containers.Container) (e exitRecord, ended bool, err error) {
+	task, err := r.task(ctx, info.ID)
+	switch {
+	case isNotFound(err) && maybeLost(info):
+		return lostExit(r.cfg.Clock.Now()), true, nil
+	case err != nil:
+		return exitRecord{}, false, err
+	case task.Status != tasktypes.Status_STOPPED:
+		return exitRecord{}, false, nil
+	}
+	return exitOf(task, cgroups.OOMKills(info.Labels[labelCgroup]) > 0), true, nil
 }
 
 func ignoreNotFound(err error) error {

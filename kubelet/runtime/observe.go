@@ -33,16 +33,36 @@ func (r *Runtime) Containers(ctx context.Context) ([]container.Container, error)
 	for _, t := range response.Tasks {
 		byID[t.ID] = t
 	}
-	infos, err := r.store().List(ctx, "labels."+strconv.Quote(container.LabelPodUID))
+	infos, err := r.store().List(ctx, ours)
 	if err != nil {
 		return nil, fmt.Errorf("listing containers: %w", translate(err))
 	}
 	out := make([]container.Container, 0, len(infos))
 	for _, info := range infos {
-		out = append(out, observe(info, byID[info.ID]))
+		task := byID[info.ID]
+		if task != nil || !maybeLost(info) {
+			out = append(out, observe(info, task))
+			continue
+		}
+		// Started after the tasks were listed, or lost.
+		c, err := r.inspect(ctx, info)
+		if errors.Is(err, container.ErrNotFound) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
 	}
 	sortByAge(out)
 	return out, nil
+}
+
+// maybeLost reports whether a container's record says that it started and not that it
+// ended. If such a one has no task, its shim died, with the machine for instance.
+func maybeLost(info containers.Container) bool {
+	_, ended := decodeExit(info.Labels[labelExit])
+	return info.Labels[labelStarted] != "" && !ended
 }
 
 // PodContainers returns the containers of one pod, oldest first. It asks only the shims
@@ -91,10 +111,24 @@ func (r *Runtime) inspect(ctx context.Context, info containers.Container) (conta
 		return container.Container{}, fmt.Errorf("looking up task %s: %w", info.ID, err)
 	}
 	// No task: never started, or reaped since the record was read. Read it again.
+	started := maybeLost(info) // before its task was looked up
 	if info, err = r.store().Get(ctx, info.ID); err != nil {
 		return container.Container{}, fmt.Errorf("looking up container: %w", translate(err))
 	}
-	return observe(info, nil), nil
+	c := observe(info, nil)
+	if started && maybeLost(info) {
+		c = withExit(c, lostExit(time.Time{}))
+	}
+	return c, nil
+}
+
+// lostExit is how a container ended whose end nobody saw.
+func lostExit(seen time.Time) exitRecord {
+	const killed = 137
+	return exitRecord{
+		Code: killed, Reason: container.ReasonUnknown, FinishedAt: seen,
+		Message: "The container could not be located when its state was looked up: its shim died",
+	}
 }
 
 func (r *Runtime) task(ctx context.Context, id string) (*tasktypes.Process, error) {
@@ -186,6 +220,9 @@ func processStart(pid int) time.Time {
 func sortByAge(cs []container.Container) {
 	slices.SortStableFunc(cs, func(a, b container.Container) int { return a.CreatedAt.Compare(b.CreatedAt) })
 }
+
+// ours selects every container that miniorch made.
+var ours = "labels." + strconv.Quote(container.LabelPodUID)
 
 // podFilter selects a pod's containers in containerd's filter language.
 func podFilter(podUID string) string {
