@@ -24,58 +24,70 @@ func validateProjected(p *corev1.ProjectedVolumeSource, path *field.Path) field.
 
 // validateProjection checks one source. files are the paths that the sources before it write.
 func validateProjection(s *corev1.VolumeProjection, files map[string]bool, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	sources := 0
-	file := func(name string, at *field.Path) {
-		if name != "" && files[name] {
-			errs = append(errs, field.Invalid(at, name, "conflicting duplicate paths"))
-		}
-		files[name] = true
-	}
-	items := func(items []corev1.KeyToPath, at *field.Path) {
-		errs = append(errs, validateItems(items, at)...)
-		for i, item := range items {
-			file(item.Path, at.Index(i).Child("path"))
-		}
-	}
+	p := projection{files: files}
 	if r := s.Secret; r != nil {
-		sources++
-		errs = append(errs, requiredName(r.Name, path.Child("secret", "name"))...)
-		items(r.Items, path.Child("secret", "items"))
+		p.keys(r.Name, r.Items, path.Child("secret"))
 	}
 	if r := s.ConfigMap; r != nil {
-		sources++
-		errs = append(errs, requiredName(r.Name, path.Child("configMap", "name"))...)
-		items(r.Items, path.Child("configMap", "items"))
+		p.keys(r.Name, r.Items, path.Child("configMap"))
 	}
 	if r := s.DownwardAPI; r != nil {
-		sources++
 		at := path.Child("downwardAPI", "items")
-		errs = append(errs, validateDownwardItems(r.Items, at)...)
+		p.source(validateDownwardItems(r.Items, at))
 		for i, item := range r.Items {
-			file(item.Path, at.Index(i).Child("path"))
+			p.writes(item.Path, at.Index(i).Child("path"))
 		}
 	}
 	if r := s.ServiceAccountToken; r != nil {
-		sources++
-		errs = append(errs, validateTokenProjection(r, path.Child("serviceAccountToken"))...)
-		file(r.Path, path.Child("serviceAccountToken", "path"))
+		at := path.Child("serviceAccountToken")
+		p.source(validateTokenProjection(r, at))
+		p.writes(r.Path, at.Child("path"))
 	}
 	if r := s.ClusterTrustBundle; r != nil {
-		sources++
-		errs = append(errs, validateFilePath(r.Path, path.Child("clusterTrustBundle", "path"))...)
-		file(r.Path, path.Child("clusterTrustBundle", "path"))
+		at := path.Child("clusterTrustBundle", "path")
+		p.source(validateFilePath(r.Path, at))
+		p.writes(r.Path, at)
 	}
 	if s.PodCertificate != nil {
-		sources++
+		p.source(nil)
 	}
 	switch {
-	case sources == 0:
-		errs = append(errs, field.Required(path, "must specify a projected volume source"))
-	case sources > 1:
-		errs = append(errs, field.Forbidden(path, "may not specify more than 1 volume type"))
+	case p.sources == 0:
+		return append(p.errs, field.Required(path, "must specify a projected volume source"))
+	case p.sources > 1:
+		return append(p.errs, field.Forbidden(path, "may not specify more than 1 volume type"))
 	}
-	return errs
+	return p.errs
+}
+
+// projection collects what is found out about one source.
+type projection struct {
+	files   map[string]bool
+	sources int
+	errs    field.ErrorList
+}
+
+// source counts a kind of source that is set.
+func (p *projection) source(errs field.ErrorList) {
+	p.sources++
+	p.errs = append(p.errs, errs...)
+}
+
+// writes notes a file, which no other source of the volume may write.
+func (p *projection) writes(name string, at *field.Path) {
+	if name != "" && p.files[name] {
+		p.errs = append(p.errs, field.Invalid(at, name, "conflicting duplicate paths"))
+	}
+	p.files[name] = true
+}
+
+// keys checks a source that makes files of an object's keys.
+func (p *projection) keys(name string, items []corev1.KeyToPath, path *field.Path) {
+	at := path.Child("items")
+	p.source(append(requiredName(name, path.Child("name")), validateItems(items, at)...))
+	for i, item := range items {
+		p.writes(item.Path, at.Index(i).Child("path"))
+	}
 }
 
 func validateTokenProjection(t *corev1.ServiceAccountTokenProjection, path *field.Path) field.ErrorList {
