@@ -78,6 +78,9 @@ func unmarshalJSON(data []byte, obj runtime.Object) ([]string, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("the body is empty")
 	}
+	if err := checkQuantities(data, obj); err != nil {
+		return nil, err
+	}
 	strict, err := kjson.UnmarshalStrict(data, obj)
 	if err != nil {
 		return nil, err
@@ -105,6 +108,9 @@ func unmarshalYAML(data []byte, obj runtime.Object) ([]string, error) {
 }
 
 func unmarshalProtobuf(data []byte, obj runtime.Object, kind schema.GroupVersionKind) error {
+	if err := checkProtobufQuantities(data, obj); err != nil {
+		return err
+	}
 	_, gvk, err := protobuf.NewSerializer(api.Scheme, api.Scheme).Decode(data, &kind, obj)
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"github.com/miniorch/miniorch/apiserver/decode"
@@ -91,4 +93,37 @@ func FuzzInto(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// Some quantities would keep the parser busy for ever; they must not reach it.
+func TestHugeExponents(t *testing.T) {
+	podKind := corev1.SchemeGroupVersion.WithKind("Pod")
+	pod := func(quantity string) string {
+		return `{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":` + quantity + `}}}]}}`
+	}
+	for _, tc := range []struct {
+		name, media, body string
+		obj               runtime.Object
+		kind              schema.GroupVersionKind
+		says              string
+	}{
+		{"a string", decode.JSON, pod(`"1e2147483648"`), &corev1.Pod{}, podKind, `spec.containers[0].resources.limits.cpu: quantity "1e2147483648": the exponent is too large`},
+		{"a number", decode.JSON, pod(`-1.5E-9999999`), &corev1.Pod{}, podKind, "the exponent is too large"},
+		{"behind a harmless one", decode.JSON, pod(`"1e2147483648","cpu":"1"`), &corev1.Pod{}, podKind, "the exponent is too large"},
+		{"in a field that stands twice", decode.JSON, pod(`"1e2147483648"}},"resources":{"limits":{"cpu":"1"`), &corev1.Pod{}, podKind, "the exponent is too large"},
+		{"with an escaped name", decode.JSON, strings.Replace(pod(`"1e2147483648"`), "limits", `lim\u0069ts`, 1), &corev1.Pod{}, podKind, "the exponent is too large"},
+		{"yaml", decode.YAML, pod(`"1e99999999"`), &corev1.Pod{}, podKind, "the exponent is too large"},
+		{"protobuf", decode.Protobuf, "k8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x0f\x0a\x0d1e21474836480", &corev1.Pod{}, podKind, "the exponent is too large"},
+		{"an ordinary one", decode.JSON, pod(`"1e3"`), &corev1.Pod{}, podKind, ""},
+		{"not a quantity", decode.JSON, `{"metadata":{"annotations":{"a":"1e2147483648"}}}`, &corev1.Pod{}, podKind, ""},
+		{"a huge document that is broken", decode.JSON, `{"spec":{"x":"1e2147483648","containers":[`, &corev1.Pod{}, podKind, "unexpected end of JSON input"},
+		{"a kind without quantities", decode.JSON, `{"data":{"limits":"1e2147483648"}}`, &corev1.ConfigMap{}, configMapKind, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := decode.Into(t.Context(), []byte(tc.body), tc.obj, decode.Options{Kind: tc.kind, MediaType: tc.media})
+			if tc.says == "" && err != nil || tc.says != "" && (!apierrors.IsBadRequest(err) || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("error = %v, want %q", err, tc.says)
+			}
+		})
+	}
 }

@@ -149,7 +149,7 @@ func (s *Store) prepareCreate(ctx context.Context, ns string, obj api.Object, dr
 		s.desc.PrepareCreate(ctx, obj)
 	}
 	c = change{kind: put, obj: obj}
-	if c.claim, err = s.claimAddresses(obj, nil); err != nil {
+	if c.claim, err = s.claimAddresses(ctx, obj, nil); err != nil {
 		return change{}, err
 	}
 	if err = s.checkCreate(ctx, obj, req); err != nil {

@@ -29,15 +29,11 @@ func (s *Store) Delete(ctx context.Context, ns, name string, opts metav1.DeleteO
 	if err := s.waitReady(ctx); err != nil {
 		return nil, false, err
 	}
-	dryRun := isDryRun(opts.DryRun)
-	it, done, _, err := s.mutate(ctx, s.key(ns, name), dryRun, func(current *watchcache.Item) (change, error) {
+	it, done, _, err := s.mutate(ctx, s.key(ns, name), isDryRun(opts.DryRun), func(current *watchcache.Item) (change, error) {
 		return s.decideDelete(ctx, ns, name, current, opts)
 	})
 	if err != nil {
 		return nil, false, err
-	}
-	if done == remove && !dryRun {
-		s.removed(it.Object)
 	}
 	return it, done == remove, nil
 }
@@ -78,9 +74,6 @@ func (s *Store) checkPreconditions(obj api.Object, p *metav1.Preconditions) erro
 	}
 	return nil
 }
-
-// removed frees what the object held outside its key.
-func (s *Store) removed(obj api.Object) { s.releaseAddresses(obj) }
 
 // DeleteCollection deletes every object that list selects and returns them. What somebody
 // else deletes at the same time is no error, and what takes its name meanwhile stays.

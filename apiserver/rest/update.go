@@ -59,14 +59,11 @@ func (u *update) do(ctx context.Context) (*watchcache.Item, bool, error) {
 	if err := s.waitReady(ctx); err != nil {
 		return nil, false, err
 	}
-	it, done, created, err := s.mutate(ctx, s.key(u.ns, u.name), u.dryRun, func(current *watchcache.Item) (change, error) {
+	it, _, created, err := s.mutate(ctx, s.key(u.ns, u.name), u.dryRun, func(current *watchcache.Item) (change, error) {
 		return u.decide(ctx, current)
 	})
 	if err != nil {
 		return nil, false, err
-	}
-	if done == remove && !u.dryRun {
-		s.removed(it.Object)
 	}
 	it, err = project(u.sub, it)
 	return it, created, err
@@ -199,7 +196,7 @@ func (u *update) prepare(ctx context.Context, obj, old api.Object) (c change, er
 	}
 	keepMeta(obj, old)
 	c = change{kind: put, obj: obj}
-	if c.claim, err = s.claimAddresses(obj, old); err != nil {
+	if c.claim, err = s.claimAddresses(ctx, obj, old); err != nil {
 		return change{}, err
 	}
 	if err := u.check(ctx, obj, old, req); err != nil {

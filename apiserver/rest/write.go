@@ -81,6 +81,9 @@ func (s *Store) mutate(ctx context.Context, key string, dryRun bool, decide deci
 			return nil, keep, false, err
 		}
 		if it != nil {
+			if c.kind == remove && !dryRun {
+				s.releaseAddresses(current.Object)
+			}
 			return it, c.kind, current == nil, nil
 		}
 		current, fresh = newest, true
