@@ -222,6 +222,11 @@ func TestNamespaceLifecycle(t *testing.T) {
 	}
 }
 
+func labelled(node *corev1.Node, key string) *corev1.Node {
+	node.Labels = map[string]string{key: "x"}
+	return node
+}
+
 func TestNodeRestriction(t *testing.T) {
 	mine := pod(func(p *corev1.Pod) { p.Spec.NodeName, p.UID, p.Spec.ServiceAccountName = "n1", "u1", "sa" })
 	other := pod(func(p *corev1.Pod) { p.Name, p.Spec.NodeName, p.UID, p.Spec.ServiceAccountName = "q", "n2", "u2", "sa" })
@@ -259,6 +264,10 @@ func TestNodeRestriction(t *testing.T) {
 		{"make another Node", create(node("n2")), false},
 		{"report on its Node", as(admission.Update, node("n1"), node("n1"), "status"), true},
 		{"report on another Node", as(admission.Update, node("n2"), node("n2"), "status"), false},
+		{"label itself", as(admission.Update, labelled(node("n1"), "zone"), node("n1"), ""), true},
+		{"label itself as trusted", as(admission.Update, labelled(node("n1"), "node-restriction.kubernetes.io/exam"), node("n1"), ""), false},
+		{"come labelled as trusted", create(labelled(node("n1"), "node-restriction.kubernetes.io/exam")), false},
+		{"drop a label of trust", as(admission.Update, node("n1"), labelled(node("n1"), "node-restriction.kubernetes.io/untrusted"), "status"), false},
 		{"taint itself", as(admission.Update, node("n1", corev1.Taint{Key: "k"}), node("n1"), ""), false},
 		{"delete its Node", as(admission.Delete, nil, node("n1"), ""), false},
 		{"renew its Lease", as(admission.Update, lease("kube-node-lease", "n1"), lease("kube-node-lease", "n1"), ""), true},

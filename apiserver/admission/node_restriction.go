@@ -56,11 +56,34 @@ func restrictNode(r *Request, node string) error {
 		return Forbid(r, "node %q is not allowed to delete itself", node)
 	}
 	obj, isNode := r.Object.(*corev1.Node)
+	if !isNode {
+		return nil
+	}
 	old, isUpdate := r.Old.(*corev1.Node)
-	if isNode && isUpdate && !sameTaints(obj.Spec.Taints, old.Spec.Taints) {
+	if !isUpdate {
+		old = &corev1.Node{}
+	} else if !sameTaints(obj.Spec.Taints, old.Spec.Taints) {
 		return Forbid(r, "node %q is not allowed to modify taints", node)
 	}
+	if key := changedRestricted(obj.Labels, old.Labels); key != "" {
+		return Forbid(r, "is not allowed to modify labels: %s", key)
+	}
 	return nil
+}
+
+// changedRestricted returns a label that only administrators may set and that differs, or
+// "": by such labels workloads are kept off nodes that are not trusted with them.
+func changedRestricted(labels, old map[string]string) string {
+	for _, side := range []map[string]string{labels, old} {
+		for key := range side {
+			value, has := labels[key]
+			before, had := old[key]
+			if strings.Contains(key, corev1.LabelNamespaceNodeRestriction+"/") && (has != had || value != before) {
+				return key
+			}
+		}
+	}
+	return ""
 }
 
 func sameTaints(a, b []corev1.Taint) bool {
