@@ -232,6 +232,16 @@ func TestLostShim(t *testing.T) {
 				}
 				return ""
 			})
+			socket := n.shimSocket(id)
+			if _, err := os.Stat(socket); err != nil {
+				t.Errorf("the socket of the dead shim is not where we look for it: %v", err)
+			}
+			if err := n.Remove(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(socket); !os.IsNotExist(err) {
+				t.Errorf("the socket of the dead shim is still there: %v", err)
+			}
 		})
 	}
 }

@@ -111,6 +111,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if err := r.deleteTask(ctx, id); err != nil {
 		return fmt.Errorf("removing container: %w", err)
 	}
+	r.removeDeadSocket(info.Labels[labelShimGroup])
 	if info.SnapshotKey != "" {
 		err := translate(r.client.SnapshotService(info.Snapshotter).Remove(ctx, info.SnapshotKey))
 		if err != nil && !isNotFound(err) {

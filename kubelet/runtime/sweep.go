@@ -2,15 +2,19 @@ package runtime
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
+	"golang.org/x/sys/unix"
 )
 
 // sweep removes what an agent that died in the middle of something left behind: views of
@@ -75,4 +79,30 @@ func (r *Runtime) sweepExecs() error {
 		}
 	}
 	return nil
+}
+
+// shimSockets is where containerd's shims listen, on every installation.
+const shimSockets = "/run/containerd/s"
+
+// shimSocket is the socket of the shim that was started for group.
+func (r *Runtime) shimSocket(group string) string {
+	name := sha256.Sum256([]byte(filepath.Join(r.cfg.Address, r.cfg.Namespace, group)))
+	return filepath.Join(shimSockets, hex.EncodeToString(name[:]))
+}
+
+// removeDeadSocket removes the socket of a shim that was killed; one that ended by itself
+// has done so.
+func (r *Runtime) removeDeadSocket(group string) {
+	path := r.shimSocket(group)
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+		return // it lives
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return // gone, as it should be
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.cfg.Logger.Warn("cannot remove the socket of a dead shim", "path", path, "error", err)
+	}
 }
