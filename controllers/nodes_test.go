@@ -25,7 +25,11 @@ func (w *world) where() string {
 }
 
 // endpoints prints how many ready endpoints each node has.
-func (w *world) endpoints() string {
+func (w *world) endpoints() string { return fmt.Sprint(w.endpointsByNode()) }
+
+func (w *world) endpointsOn(node string) int { return w.endpointsByNode()[node] }
+
+func (w *world) endpointsByNode() map[string]int {
 	n := map[string]int{}
 	for _, s := range list[*discoveryv1.EndpointSlice](w, "default", "kubernetes.io/service-name=web") {
 		for _, e := range s.Endpoints {
@@ -34,7 +38,7 @@ func (w *world) endpoints() string {
 			}
 		}
 	}
-	return fmt.Sprint(n)
+	return n
 }
 
 func (w *world) taints(node string) string {

@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -12,10 +13,12 @@ import (
 	"github.com/miniorch/miniorch/controllers/control"
 )
 
-// apply carries the plan out and puts it on record.
-func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result outcome, err error) {
+// apply carries the plan out and puts it on record. It returns the Deployment as it is
+// stored afterwards.
+func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result outcome, d *appsv1.Deployment, err error) {
+	d = o.Deployment
 	if plan.Empty() {
-		return outcome{}, nil
+		return outcome{}, d, nil
 	}
 	err = c.cfg.Apply("deployment", o.Deployment, control.Refs(o.Sets), plan, func() error {
 		if plan.Create != nil {
@@ -28,9 +31,29 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result o
 				return err
 			}
 		}
-		return c.removeAll(ctx, plan.Delete)
+		if err := c.removeAll(ctx, plan.Delete); err != nil || plan.Revision == "" {
+			return err
+		}
+		stored, err := c.writeRevision(ctx, o.Deployment, plan.Revision)
+		if err == nil {
+			d = stored
+		}
+		return ignoreGone(err)
 	})
-	return result, err
+	return result, d, err
+}
+
+func (c *Controller) writeRevision(ctx context.Context, d *appsv1.Deployment, revision string) (*appsv1.Deployment, error) {
+	changed := d.DeepCopy()
+	if changed.Annotations == nil {
+		changed.Annotations = map[string]string{}
+	}
+	changed.Annotations[revisionKey] = revision
+	stored, err := c.deployment.Update(ctx, changed)
+	if err != nil {
+		return nil, fmt.Errorf("writing the revision: %w", err)
+	}
+	return stored, nil
 }
 
 func (c *Controller) create(ctx context.Context, d *appsv1.Deployment, rs *appsv1.ReplicaSet) outcome {
@@ -53,7 +76,7 @@ func (c *Controller) create(ctx context.Context, d *appsv1.Deployment, rs *appsv
 		return outcome{err: fmt.Errorf("reading the replica set whose name is taken: %w", err)}
 	}
 	if ref := metav1.GetControllerOfNoCopy(existing); ref != nil && ref.UID == d.UID && sameTemplate(&existing.Spec.Template, &d.Spec.Template) {
-		return outcome{} // it is ours: the view is stale
+		return outcome{err: apierrors.NewConflict(c.set.Resource().GroupResource(), rs.Name, errors.New("it is there already: the view is stale"))}
 	}
 	return outcome{collision: true, err: fmt.Errorf("the name %q is taken by a replica set with another template", rs.Name)}
 }

@@ -64,9 +64,12 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	}
 	o := observed{Deployment: d, Sets: sets, Now: c.cfg.Clock.Now()}
 	plan := decide(o)
-	result, err := c.apply(ctx, o, plan)
+	result, stored, err := c.apply(ctx, o, plan)
+	if apierrors.IsConflict(err) { // the view is stale: a status made from it would be too
+		return reconcile.Result{}, err
+	}
 	status, recheck := newStatus(o, result)
-	return reconcile.Result{After: recheck}, errors.Join(err, c.writeStatus(ctx, d, plan.Revision, status))
+	return reconcile.Result{After: recheck}, errors.Join(err, c.writeStatus(ctx, stored, status))
 }
 
 // claim adopts and releases sets, and returns those that the Deployment controls.
@@ -102,23 +105,12 @@ func (c *Controller) claim(ctx context.Context, d *appsv1.Deployment) ([]*appsv1
 	return claims.Owned, nil
 }
 
-// writeStatus stores the revision annotation and the status where they changed.
-func (c *Controller) writeStatus(ctx context.Context, d *appsv1.Deployment, revision string, status appsv1.DeploymentStatus) error {
-	changed := d.DeepCopy()
-	if revision != "" {
-		if changed.Annotations == nil {
-			changed.Annotations = map[string]string{}
-		}
-		changed.Annotations[revisionKey] = revision
-		stored, err := c.deployment.Update(ctx, changed)
-		if err != nil {
-			return ignoreGone(fmt.Errorf("writing the revision: %w", err))
-		}
-		changed = stored.DeepCopy()
-	}
-	if equality.Semantic.DeepEqual(changed.Status, status) {
+// writeStatus stores the status if it changed.
+func (c *Controller) writeStatus(ctx context.Context, d *appsv1.Deployment, status appsv1.DeploymentStatus) error {
+	if equality.Semantic.DeepEqual(d.Status, status) {
 		return nil
 	}
+	changed := d.DeepCopy()
 	changed.Status = status
 	if _, err := c.deployment.UpdateStatus(ctx, changed); err != nil {
 		return ignoreGone(fmt.Errorf("writing the status: %w", err))

@@ -25,10 +25,29 @@ func (c *Controller) apply(ctx context.Context, key reconcile.Key, rs *appsv1.Re
 		reason, effects = "FailedDelete", c.remove
 	}
 	err := c.cfg.Apply("replicaset", rs, nil, plan, func() error { return effects(ctx, key, rs, plan) })
-	if err == nil {
+	if err = withoutStale(err); err == nil {
 		return nil
 	}
 	return &failure{reason, err}
+}
+
+// errStale says that a plan was made from a view that lacks what exists. It stands in the
+// decision record, and is no failure: the view will catch up and wake us.
+var errStale = errors.New("it exists already: the view is stale")
+
+func withoutStale(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if errors.Is(err, errStale) {
+			return nil
+		}
+		return err
+	}
+	var rest []error
+	for _, e := range joined.Unwrap() {
+		rest = append(rest, withoutStale(e))
+	}
+	return errors.Join(rest...)
 }
 
 // create makes pods in batches that double, so that a set whose pods are refused (quota,
@@ -76,8 +95,7 @@ func (c *Controller) nameTaken(ctx context.Context, rs *appsv1.ReplicaSet, name 
 		return fmt.Errorf("reading the pod whose name is taken: %w", err)
 	}
 	if ref := metav1.GetControllerOfNoCopy(p); ref != nil && ref.UID == rs.UID {
-		c.cfg.Logger.Debug("pod exists already, the view is stale", "pod", rs.Namespace+"/"+name)
-		return nil
+		return fmt.Errorf("creating pod %q: %w", name, errStale)
 	}
 	c.seen.See(sequence(rs), rs.UID, name, false)
 	return fmt.Errorf("creating pod %q: the name belongs to a pod of somebody else", name)
