@@ -16,7 +16,13 @@ import (
 	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/client/clienttest"
 )
+
+// The suite that every transport passes.
+func TestClientIsATransport(t *testing.T) {
+	clienttest.TestTransport(t, start(t, rest.Config{}).Client(auth.Admin()))
+}
 
 func TestClientVerbs(t *testing.T) {
 	inBubble(t, func(t *testing.T, e *engine) {
