@@ -2,7 +2,6 @@ package rest_test
 
 import (
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/apiserver/storage"
-	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 )
 
@@ -21,7 +19,7 @@ import (
 func BenchmarkWrite(b *testing.B) {
 	stores := map[string]func(b *testing.B) storage.Store{
 		"memory": func(*testing.B) storage.Store { return memory.New(memory.Config{}) },
-		"etcd":   embedded,
+		"etcd":   func(b *testing.B) storage.Store { return embedded(b) },
 	}
 	for _, name := range []string{"memory", "etcd"} {
 		for _, writers := range []int{1, 16} {
@@ -80,20 +78,6 @@ func parallel(b *testing.B, writers int, do func(i int64) error) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
-}
-
-func embedded(b *testing.B) storage.Store {
-	b.Helper()
-	member, err := etcd.StartEmbedded(b.Context(), etcd.EmbeddedConfig{DataDir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := member.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	return etcd.New(member.Client(), etcd.Config{})
 }
 
 func BenchmarkRead(b *testing.B) {

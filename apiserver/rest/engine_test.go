@@ -18,6 +18,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/apiserver/storage"
+	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/api"
 )
@@ -78,6 +79,21 @@ func run(t testing.TB, store storage.Store, cfg rest.Config) *engine {
 		t.Fatalf("Run ended before it was ready: %v", err)
 	}
 	return e
+}
+
+// embedded starts an etcd member in this process.
+func embedded(t testing.TB) storage.Store {
+	t.Helper()
+	member, err := etcd.StartEmbedded(t.Context(), etcd.EmbeddedConfig{DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := member.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return etcd.New(member.Client(), etcd.Config{})
 }
 
 // locked makes a seeded source safe for concurrent use.

@@ -93,13 +93,19 @@ type seenWatch struct {
 func TestModel(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { playModel(t, seed) })
+			synctest.Test(t, func(t *testing.T) { playModel(t, start(t, rest.Config{}), seed) })
 		})
 	}
 }
 
-func playModel(t *testing.T, seed uint64) {
-	e := start(t, rest.Config{})
+func TestModelOnEtcd(t *testing.T) {
+	playModel(t, startOver(t, embedded(t), rest.Config{}), 1)
+}
+
+// lastName is the object whose creation ends every watch.
+const lastName = "the-end"
+
+func playModel(t *testing.T, e *engine, seed uint64) {
 	model := &history{writes: map[int64]write{}}
 	began, err := e.store.Revision(e.ctx)
 	if err != nil {
@@ -110,7 +116,7 @@ func playModel(t *testing.T, seed uint64) {
 	var mu sync.Mutex // guards lists and watches
 
 	var watching sync.WaitGroup
-	watchCtx, stopWatches := context.WithCancel(e.ctx)
+	watchCtx, stopWatches := context.WithTimeout(e.ctx, time.Minute)
 	defer stopWatches()
 	observe := func(from int64) {
 		seen := &seenWatch{from: from}
@@ -127,9 +133,13 @@ func playModel(t *testing.T, seed uint64) {
 			for {
 				ev, err := w.Next(watchCtx)
 				if err != nil {
+					t.Errorf("the watch from %d ended early: %v", from, err)
 					return
 				}
 				seen.events = append(seen.events, asWrite(ev))
+				if ev.Item.Object.GetName() == lastName {
+					return
+				}
 			}
 		})
 	}
@@ -156,8 +166,7 @@ func playModel(t *testing.T, seed uint64) {
 		})
 	}
 	clients.Wait()
-	synctest.Wait() // the watches have everything
-	stopWatches()
+	model.add(t, e.mustCreate("default", configMap(lastName, "v", "last")), false)
 	watching.Wait()
 
 	checkLists(t, model, lists)
