@@ -5,8 +5,11 @@ BIN   := bin
 GO    := go
 NAME  ?= miniorch
 NODES ?= 2
-# Static, stripped: the binaries run in any namespace, and start fast.
-BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w'
+# Static binaries run in any namespace. The same settings for build and test: each package
+# is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS     := $(GOFLAGS) -trimpath
+BUILD := $(GO) build -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build up demo down test lint bench images clean

@@ -20,6 +20,7 @@ import (
 	_ "github.com/google/go-cmp/cmp"
 	_ "github.com/google/go-containerregistry/pkg/v1/mutate"
 	_ "github.com/google/go-containerregistry/pkg/v1/tarball"
+	_ "github.com/google/go-containerregistry/pkg/v1/remote"
 	_ "github.com/gorilla/mux"
 	_ "github.com/gorilla/websocket"
 	_ "github.com/miekg/dns"

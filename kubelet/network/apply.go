@@ -61,11 +61,15 @@ func (n *Network) attach(cidr netip.Prefix, mtu int) error {
 		return err
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	if !n.pods.IsValid() {
 		close(n.set)
 	}
 	n.pods = cidr
+	tell := n.onReady
+	n.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
 	n.config.Logger.Info("pod network is up", "node", n.config.NodeName, "podCIDR", cidr.String(), "bridge", n.config.Bridge)
 	return nil
 }

@@ -49,9 +49,10 @@ type Network struct {
 	addresses *addressBook
 	changed   chan struct{} // a Node changed; capacity 1
 
-	mu   sync.Mutex
-	pods netip.Prefix // guarded by mu; this node's podCIDR, invalid until the bridge is up
-	set  chan struct{}
+	mu      sync.Mutex
+	onReady func()       // guarded by mu
+	pods    netip.Prefix // guarded by mu; this node's podCIDR, invalid until the bridge is up
+	set     chan struct{}
 
 	rules sync.Mutex // serializes rewrites of the host-port rules
 }
@@ -107,6 +108,13 @@ func (n *Network) Ready() error {
 		return ErrNotReady
 	}
 	return nil
+}
+
+// OnReady has f called each time that Ready's answer changes.
+func (n *Network) OnReady(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.onReady = f
 }
 
 func (n *Network) podCIDR() netip.Prefix {

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/miniorch/miniorch/kubelet"
+	"github.com/miniorch/miniorch/kubelet/cgroups"
+	"github.com/miniorch/miniorch/kubelet/logs"
+	"github.com/miniorch/miniorch/kubelet/network"
+	"github.com/miniorch/miniorch/kubelet/runtime"
+	"github.com/miniorch/miniorch/kubelet/runtime/supervise"
+	"github.com/miniorch/miniorch/kubelet/volumes"
+	"github.com/miniorch/miniorch/pkg/client"
+)
+
+// nodeParts are the kubelet's collaborators, and what has to run and to be closed with them.
+type nodeParts struct {
+	kubelet.Parts
+	images *imageImport
+	run    func(context.Context) error
+	close  func()
+}
+
+func (o options) logDir() string { return filepath.Join(o.DataDir, "pod-logs") }
+
+// openParts makes the collaborators on this machine. Nothing runs yet.
+func openParts(o options, transport client.Transport, pods *network.Network, logger *slog.Logger) (nodeParts, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nodeParts{}, err
+	}
+	groups, err := cgroups.NewManager(o.CgroupRoot)
+	if err != nil {
+		return nodeParts{}, err
+	}
+	containerd, address, err := o.containerd(logger)
+	if err != nil {
+		return nodeParts{}, err
+	}
+	containers, err := runtime.New(runtime.Config{
+		Address: address, StateDir: filepath.Join(o.DataDir, "run"), LogWriter: runtime.LogWriter{Path: self},
+		InsecureRegistries: o.InsecureRegistries, Logger: logger,
+	})
+	if err != nil {
+		return nodeParts{}, err
+	}
+	reader := logs.NewReader(logs.Config{})
+	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, Logger: logger})
+	images := &imageImport{dir: o.ImageDir, runtime: containers, logger: logger, done: make(chan struct{})}
+	return nodeParts{
+		images: images,
+		Parts:  kubelet.Parts{Runtime: containers, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
+		run: func(ctx context.Context) error {
+			group, ctx := errgroup.WithContext(ctx)
+			if containerd != nil {
+				group.Go(func() error { return containerd.Run(ctx) })
+			}
+			group.Go(func() error { return content.Run(ctx) })
+			group.Go(func() error { return images.run(ctx) })
+			return group.Wait()
+		},
+		close: func() {
+			if err := reader.Close(); err != nil {
+				logger.Warn("closing the log reader", "err", err)
+			}
+			if err := containers.Close(); err != nil {
+				logger.Warn("closing the connection to containerd", "err", err)
+			}
+		},
+	}, nil
+}
+
+// containerd returns the private one to run, or nil when a running one was named.
+func (o options) containerd(logger *slog.Logger) (*supervise.Supervisor, string, error) {
+	if o.ContainerdAddress != "" {
+		return nil, o.ContainerdAddress, nil
+	}
+	s, err := supervise.New(supervise.Config{
+		Root: filepath.Join(o.DataDir, "containerd"), State: filepath.Join(o.DataDir, "run", "containerd"), Logger: logger,
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return s, s.Address(), nil
+}
+
+// imageImport brings the tarballs of --image-dir into containerd, once per start.
+type imageImport struct {
+	dir     string
+	runtime *runtime.Runtime
+	logger  *slog.Logger
+	done    chan struct{}
+	tell    func() // called when ready's answer changes
+}
+
+// ready keeps pods away until the images are there: they would be looked for in a registry.
+func (i *imageImport) ready() error {
+	select {
+	case <-i.done:
+		return nil
+	default:
+		return fmt.Errorf("images are being imported from %s", i.dir)
+	}
+}
+
+// run imports everything. A tarball that cannot be read is reported, and does not keep the
+// node from working.
+func (i *imageImport) run(ctx context.Context) error {
+	defer i.tell()
+	defer close(i.done)
+	if i.dir == "" {
+		return nil
+	}
+	if err := i.runtime.WaitReady(ctx); err != nil {
+		return fmt.Errorf("waiting for containerd: %w", err)
+	}
+	images, err := i.runtime.ImportDir(ctx, i.dir)
+	if err != nil {
+		i.logger.Error("cannot import all images", "dir", i.dir, "err", err)
+	}
+	i.logger.Info("images imported", "dir", i.dir, "count", len(images))
+	return nil
+}
