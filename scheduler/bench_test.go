@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,7 +20,6 @@ import (
 	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/client"
-	"github.com/miniorch/miniorch/pkg/client/clienttest"
 	"github.com/miniorch/miniorch/scheduler/framework"
 	"github.com/miniorch/miniorch/scheduler/framework/sample"
 )
@@ -151,13 +151,16 @@ func (f *filler) schedule(pods int) {
 			left <- struct{}{}
 		}
 	})
-	clienttest.Run(f.B, informers.Run)
-	if err := informers.WaitForSync(f.Context()); err != nil {
+	ctx, stop := context.WithCancel(f.Context())
+	var running errgroup.Group
+	defer func() { stop(); _ = running.Wait() }() // they return ctx's error
+	running.Go(func() error { return informers.Run(ctx) })
+	if err := informers.WaitForSync(ctx); err != nil {
 		f.Fatal(err)
 	}
 	began := time.Now()
-	clienttest.Run(f.B, recorder.Run)
-	clienttest.Run(f.B, s.Run)
+	running.Go(func() error { return recorder.Run(ctx) })
+	running.Go(func() error { return s.Run(ctx) })
 	for range pods {
 		<-left
 	}
