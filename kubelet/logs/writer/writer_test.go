@@ -106,3 +106,16 @@ func TestFull(t *testing.T) {
 		t.Errorf("log: %q", got)
 	}
 }
+
+// BenchmarkCopy is how fast a container may talk.
+func BenchmarkCopy(b *testing.B) {
+	line := strings.Repeat("x", 99) + "\n"
+	const lines = 100_000
+	input := strings.Repeat(line, lines)
+	f := NewFile(filepath.Join(b.TempDir(), "0.log"), 10<<20, 5)
+	defer f.Close()
+	b.SetBytes(int64(len(input)))
+	for b.Loop() {
+		Copy(f, "stdout", strings.NewReader(input))
+	}
+}
