@@ -283,3 +283,18 @@ func TestListsAreOrdered(t *testing.T) {
 		}
 	})
 }
+
+func TestQuietStreamsComeBackSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := clienttest.NewServer(t, pod("a", ""))
+		_, j := start(t, s)
+		j.expect(t, "+a")
+		for range 20 { // servers end watches now and then, also when nothing happens
+			time.Sleep(10 * time.Minute)
+			s.BreakWatches()
+		}
+		create(t, s, pod("b", ""))
+		time.Sleep(100 * time.Millisecond)
+		j.expect(t, "+b")
+	})
+}

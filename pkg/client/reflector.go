@@ -40,13 +40,13 @@ func (r *reflector) run(ctx context.Context) {
 	log := r.cfg.Logger.With("resource", r.view.id.resource.String())
 	wait := backoff{min: reconnectMin, max: reconnectMax, rand: r.cfg.Rand}
 	for ctx.Err() == nil {
-		before := r.version
+		before, began := r.version, r.cfg.Clock.Now()
 		err := r.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if r.version != before {
-			wait.Reset() // it made progress
+		if r.version != before || r.cfg.Clock.Since(began) > reconnectMax {
+			wait.Reset() // it made progress, or it was just quiet for long
 		}
 		switch {
 		case apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
