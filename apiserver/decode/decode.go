@@ -169,6 +169,38 @@ func report(ctx context.Context, strict []string, opts Options) error {
 	return nil
 }
 
+// Tree decodes a JSON object without a type, a patch for instance; like is what its
+// fields mean. twice lists the fields that stand in it more than once.
+func Tree(data []byte, like runtime.Object) (tree map[string]any, twice []string, err error) {
+	if err := checkQuantities(data, like); err != nil {
+		return nil, nil, err
+	}
+	strict, err := kjson.UnmarshalStrict(data, &tree)
+	if err == nil && tree == nil {
+		err = errors.New("it must be an object")
+	}
+	return tree, texts(strict), err
+}
+
+// FromTree is Into for an object that is decoded already, but not typed. obj may share
+// with tree from then on.
+func FromTree(ctx context.Context, tree map[string]any, obj runtime.Object, opts Options) error {
+	var strict []string
+	if untyped, ok := obj.(runtime.Unstructured); ok {
+		untyped.SetUnstructuredContent(tree)
+	} else if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(tree, obj, true); err != nil {
+		unknown, ok := runtime.AsStrictDecodingError(err)
+		if !ok {
+			return badBody(opts.Kind, err)
+		}
+		strict = texts(unknown.Errors())
+	}
+	if err := checkKind(obj, opts.Kind); err != nil {
+		return err
+	}
+	return report(ctx, strict, opts)
+}
+
 func badBody(kind schema.GroupVersionKind, err error) error {
 	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %s",
 		kind.Kind, kind.GroupVersion(), kind.Kind, err))

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/miniorch/miniorch/apiserver/decode"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -77,13 +75,15 @@ func (s *Store) body(sub *resource.Subresource) (schema.GroupVersionKind, func()
 	return kind, sub.NewBody
 }
 
-// patch is a parsed patch; applying it changes nothing in it.
+// patch is a parsed patch; applying it changes nothing in it. JSON patches work on text, the
+// two kinds of merge patch on the object's tree, which costs less.
 type patch struct {
 	kind       schema.GroupVersionKind
 	empty      func() runtime.Object
 	data       []byte
 	validation string
-	apply      func(doc []byte) ([]byte, error)
+	text       func(doc []byte) ([]byte, error)
+	tree       func(doc map[string]any) (map[string]any, error)
 }
 
 func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
@@ -91,43 +91,64 @@ func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
 	case types.JSONPatchType:
 		return p.parseJSONPatch()
 	case types.MergePatchType:
-		p.apply = func(doc []byte) ([]byte, error) { return jsonpatch.MergePatch(doc, p.data) }
+		patch, err := p.document(ctx)
+		p.tree = func(doc map[string]any) (map[string]any, error) { return merge(doc, patch), nil }
+		return err
 	case types.StrategicMergePatchType:
-		schema := p.empty()
-		if _, untyped := schema.(runtime.Unstructured); untyped {
+		into := p.empty()
+		if _, untyped := into.(runtime.Unstructured); untyped {
 			return decode.UnsupportedMediaType(string(pt), string(types.JSONPatchType), string(types.MergePatchType))
 		}
-		p.apply = func(doc []byte) ([]byte, error) { return strategicpatch.StrategicMergePatch(doc, p.data, schema) }
+		patch, err := p.document(ctx)
+		p.tree = func(doc map[string]any) (map[string]any, error) {
+			return strategicpatch.StrategicMergeMapPatch(doc, runtime.DeepCopyJSON(patch), into)
+		}
+		return err
 	case types.ApplyYAMLPatchType:
-		return decode.UnsupportedMediaType(string(pt)+": server-side apply is not supported by this server yet",
-			string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType))
-	default:
-		return decode.UnsupportedMediaType(string(pt),
-			string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType))
+		return decode.UnsupportedMediaType(string(pt)+": server-side apply is not supported by this server yet", patchTypes...)
 	}
-	return p.checkDocument(ctx)
+	return decode.UnsupportedMediaType(string(pt), patchTypes...)
 }
 
-// checkDocument makes sure that a merge patch is an object, and reports what stands in it
+// patchTypes are the forms of patches that are understood.
+var patchTypes = []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType)}
+
+// document reads a merge patch, which must be an object, and reports what stands in it
 // twice: the merge would silently keep one.
-func (p *patch) checkDocument(ctx context.Context) error {
-	var doc map[string]any
-	strict, err := kjson.UnmarshalStrict(p.data, &doc)
+func (p *patch) document(ctx context.Context) (map[string]any, error) {
+	doc, twice, err := decode.Tree(p.data, p.empty())
 	if err != nil {
-		return apierrors.NewBadRequest("error decoding patch: " + err.Error())
+		return nil, apierrors.NewBadRequest("error decoding patch: " + err.Error())
 	}
-	if doc == nil {
-		return apierrors.NewBadRequest("error decoding patch: it must be an object")
-	}
-	for _, problem := range strict {
+	for _, problem := range twice {
 		switch p.validation {
 		case metav1.FieldValidationStrict:
-			return apierrors.NewBadRequest("error decoding patch: " + problem.Error())
+			return nil, apierrors.NewBadRequest("error decoding patch: " + problem)
 		case metav1.FieldValidationWarn, "":
-			warning.Add(ctx, problem.Error())
+			warning.Add(ctx, problem)
 		}
 	}
-	return nil
+	return doc, nil
+}
+
+// merge applies a JSON merge patch (RFC 7386) to doc, which it may change. patch stays as
+// it is, and the result shares nothing with it.
+func merge(doc, patch map[string]any) map[string]any {
+	if doc == nil {
+		doc = map[string]any{}
+	}
+	for key, value := range patch {
+		switch value := value.(type) {
+		case nil:
+			delete(doc, key)
+		case map[string]any:
+			inner, _ := doc[key].(map[string]any)
+			doc[key] = merge(inner, value)
+		default:
+			doc[key] = runtime.DeepCopyJSONValue(value)
+		}
+	}
+	return doc
 }
 
 func (p *patch) parseJSONPatch() error {
@@ -139,47 +160,71 @@ func (p *patch) parseJSONPatch() error {
 		return apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(operations)))
 	}
-	p.apply = operations.Apply
+	p.text = operations.Apply
 	return nil
 }
 
 // applyTo returns the patched form of current, which stays as it is.
 func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, error) {
-	doc, err := p.document(current)
+	obj := p.empty()
+	opts := decode.Options{Kind: p.kind, Validation: p.validation}
+	if p.tree != nil {
+		doc, err := p.treeOf(current)
+		if err != nil {
+			return nil, err
+		}
+		patched, err := p.tree(doc)
+		if err != nil {
+			return nil, p.patchError(err)
+		}
+		if err := decode.FromTree(ctx, patched, obj, opts); err != nil {
+			return nil, p.unprocessable(err)
+		}
+		return asObject(obj)
+	}
+	doc, err := p.textOf(current)
 	if err != nil {
 		return nil, err
 	}
-	patched, err := p.apply(doc)
+	patched, err := p.text(doc)
 	if err != nil {
 		return nil, p.patchError(err)
 	}
 	if len(patched) > maxPatched {
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the patched object would be larger than %d bytes", maxPatched))
 	}
-	obj := p.empty()
-	if err := decode.Into(ctx, patched, obj, decode.Options{Kind: p.kind, Validation: p.validation}); err != nil {
+	if err := decode.Into(ctx, patched, obj, opts); err != nil {
 		return nil, p.unprocessable(err)
 	}
 	return asObject(obj)
 }
 
-// document writes current as the patch's author knows it: with apiVersion and kind.
-func (p *patch) document(current api.Object) ([]byte, error) {
-	named := current.DeepCopyObject()
-	named.GetObjectKind().SetGroupVersionKind(p.kind)
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(named); err != nil {
+// treeOf returns current as the patch's author knows it, with apiVersion and kind.
+func (p *patch) treeOf(current api.Object) (map[string]any, error) {
+	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(current)
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("converting %s: %w", current.GetName(), err))
+	}
+	doc["apiVersion"], doc["kind"] = p.kind.ToAPIVersionAndKind()
+	return doc, nil
+}
+
+// textOf is treeOf in JSON.
+func (p *patch) textOf(current api.Object) ([]byte, error) {
+	doc, err := p.treeOf(current)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(doc)
+	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("encoding %s: %w", current.GetName(), err))
 	}
-	return buf.Bytes(), nil
+	return text, nil
 }
 
 // patchError words why a patch could not be applied: malformed is a bad request, not
 // fitting the object (a test that fails, a path that is not there) is unprocessable.
 func (p *patch) patchError(err error) error {
-	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
-		return apierrors.NewBadRequest(err.Error())
-	}
 	if tooMuch := (*jsonpatch.AccumulatedCopySizeError)(nil); errors.As(err, &tooMuch) {
 		return apierrors.NewRequestEntityTooLargeError(err.Error())
 	}

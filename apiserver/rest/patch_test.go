@@ -58,7 +58,7 @@ func TestPatch(t *testing.T) {
 		{name: "not json", kind: mergePatch, patch: `{`, reason: metav1.StatusReasonBadRequest},
 		{name: "an array", kind: mergePatch, patch: `[]`, reason: metav1.StatusReasonBadRequest},
 		{name: "nothing", kind: strategicPatch, patch: `null`, reason: metav1.StatusReasonBadRequest},
-		{name: "the wrong type", kind: mergePatch, patch: `{"spec":{"containers":"x"}}`, reason: metav1.StatusReasonInvalid, says: "cannot unmarshal string"},
+		{name: "the wrong type", kind: mergePatch, patch: `{"spec":{"containers":"x"}}`, reason: metav1.StatusReasonInvalid, says: "cannot restore slice from string"},
 		{name: "the version it has", kind: mergePatch, patch: `{"metadata":{"resourceVersion":"%s","labels":{"a":"b"}}}`, want: func(p *corev1.Pod) bool { return p.Labels["a"] == "b" }},
 		{name: "a version it had", kind: mergePatch, patch: `{"metadata":{"resourceVersion":"1","labels":{"a":"b"}}}`, reason: metav1.StatusReasonConflict, says: "the object has been modified"},
 		{name: "another uid", kind: mergePatch, patch: `{"metadata":{"uid":"x"}}`, reason: metav1.StatusReasonConflict},
