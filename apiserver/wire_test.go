@@ -1,12 +1,15 @@
 package apiserver_test
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -130,6 +133,27 @@ func TestPathsStayWhereTheyAre(t *testing.T) {
 				t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 			}
 		}
+	}
+}
+
+// TestSlowBody: who sends a body too slowly loses its place and is told why.
+func TestSlowBody(t *testing.T) {
+	c := startCluster(t, func(cfg *apiserver.Config) { cfg.RequestTimeout = 300 * time.Millisecond })
+	cert := must(c.security.Admin.TLS())(t)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(c.url, "https://"), &tls.Config{RootCAs: c.security.CA.Pool(), Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusGatewayTimeout {
+		t.Errorf("%s", resp.Status)
 	}
 }
 

@@ -2,9 +2,11 @@ package handlers
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,6 +45,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 func bodyError(err error) error {
 	if _, tooLarge := err.(*http.MaxBytesError); tooLarge {
 		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return apierrors.NewTimeoutError("the body did not arrive in time", 0)
 	}
 	return apierrors.NewBadRequest("cannot read the body: " + err.Error())
 }

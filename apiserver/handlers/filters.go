@@ -22,6 +22,8 @@ const (
 	maxAuditID  = 64
 	// queueWait is how long a request waits for its turn before it is told to come again.
 	queueWait = time.Second
+	// farewell is how much longer than the request itself its answer may take.
+	farewell = 5 * time.Second
 )
 
 // filters wraps next in what every request goes through.
@@ -164,8 +166,9 @@ func (h *Handler) path(next http.Handler) http.Handler {
 	})
 }
 
-// limited runs a request that must end soon: with a deadline, and only so many at once.
-func (h *Handler) limited(r *http.Request, do func(*http.Request) error) error {
+// limited runs a request that must end soon: with a deadline, and only so many at once. A
+// client that sends its body or reads its answer too slowly does not keep its place.
+func (h *Handler) limited(w http.ResponseWriter, r *http.Request, do func(*http.Request) error) error {
 	slots := h.writing
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		slots = h.reading
@@ -180,7 +183,17 @@ func (h *Handler) limited(r *http.Request, do func(*http.Request) error) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
+	defer patience(w, h.cfg.RequestTimeout)()
 	return do(r.WithContext(ctx))
+}
+
+// patience bounds how long reading from and writing to the client may take, until the
+// returned function is called. The network's deadlines are in real time, whatever the clock.
+func patience(w http.ResponseWriter, limit time.Duration) (end func()) {
+	control, deadline := http.NewResponseController(w), time.Now().Add(limit)
+	// Writers that are no connection have no deadlines and need none.
+	_, _ = control.SetReadDeadline(deadline), control.SetWriteDeadline(deadline.Add(farewell))
+	return func() { _, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}) }
 }
 
 func (h *Handler) acquire(ctx context.Context, slots chan struct{}) error {

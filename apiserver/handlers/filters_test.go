@@ -1,9 +1,13 @@
 package handlers
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -64,14 +68,14 @@ func TestTooManyRequests(t *testing.T) {
 	read := httptest.NewRequest("GET", "/x", nil)
 	go func() {
 		defer close(left)
-		_ = h.limited(read, func(*http.Request) error { close(inside); <-leave; return nil })
+		_ = h.limited(httptest.NewRecorder(), read, func(*http.Request) error { close(inside); <-leave; return nil })
 	}()
 	<-inside
-	if err := h.limited(httptest.NewRequest("POST", "/x", nil), func(*http.Request) error { return nil }); err != nil {
+	if err := h.limited(httptest.NewRecorder(), httptest.NewRequest("POST", "/x", nil), func(*http.Request) error { return nil }); err != nil {
 		t.Errorf("reading must not hold up writing: %v", err)
 	}
 	refused := make(chan error, 1)
-	go func() { refused <- h.limited(read, func(*http.Request) error { return nil }) }()
+	go func() { refused <- h.limited(httptest.NewRecorder(), read, func(*http.Request) error { return nil }) }()
 	for !clk.HasWaiters() {
 		time.Sleep(time.Millisecond)
 	}
@@ -87,14 +91,14 @@ func TestTooManyRequests(t *testing.T) {
 	}
 	close(leave)
 	<-left
-	if err := h.limited(read, func(*http.Request) error { return nil }); err != nil {
+	if err := h.limited(httptest.NewRecorder(), read, func(*http.Request) error { return nil }); err != nil {
 		t.Errorf("after the first has left: %v", err)
 	}
 }
 
 func TestTimeout(t *testing.T) {
 	h := testHandler(clock.RealClock{})
-	err := h.limited(httptest.NewRequest("GET", "/x?timeout=10ms", nil), func(r *http.Request) error {
+	err := h.limited(httptest.NewRecorder(), httptest.NewRequest("GET", "/x?timeout=10ms", nil), func(r *http.Request) error {
 		<-r.Context().Done()
 		return r.Context().Err()
 	})
@@ -136,5 +140,48 @@ func TestLongRequestsEndWithDraining(t *testing.T) {
 	<-long.Done()
 	if base.Err() != nil {
 		t.Error("short requests were ended as well")
+	}
+}
+
+// TestCompression: long answers are compressed for clients on other hosts that take it.
+func TestCompression(t *testing.T) {
+	long := []byte(strings.Repeat("all work and no play ", gzipThreshold/10))
+	tests := []struct {
+		name, remote, accept string
+		data                 []byte
+		zipped               bool
+	}{
+		{"long, far", "10.0.0.9:1234", "gzip", long, true},
+		{"short, far", "10.0.0.9:1234", "gzip", long[:1000], false},
+		{"long, far, not wanted", "10.0.0.9:1234", "", long, false},
+		{"long, this host", "127.0.0.1:1234", "gzip", long, false},
+		{"long, this host by its address", "10.0.0.1:1234", "gzip", long, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.ParseIP("10.0.0.1"), Port: 6443}))
+			r.RemoteAddr = tt.remote
+			r.Header.Set("Accept-Encoding", tt.accept)
+			w := httptest.NewRecorder()
+			b := newBody(w, r, 200, mediaJSON)
+			for rest := tt.data; len(rest) > 0; rest = rest[min(len(rest), 5000):] {
+				b.write(rest[:min(len(rest), 5000)])
+			}
+			b.close()
+			var from io.Reader = w.Body
+			if zipped := w.Header().Get("Content-Encoding") == "gzip"; zipped != tt.zipped {
+				t.Fatalf("compressed: %v", zipped)
+			}
+			if tt.zipped {
+				var err error
+				if from, err = gzip.NewReader(w.Body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := io.ReadAll(from); err != nil || !bytes.Equal(got, tt.data) {
+				t.Errorf("%v: %d bytes, want %d", err, len(got), len(tt.data))
+			}
+		})
 	}
 }

@@ -182,7 +182,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if isWatch {
 		return h.watch(w, r, s, query)
 	}
-	return h.limited(r, func(r *http.Request) error { return h.dispatch(w, r, s, verb, query) })
+	return h.limited(w, r, func(r *http.Request) error { return h.dispatch(w, r, s, verb, query) })
 }
 
 func (h *Handler) dispatch(w http.ResponseWriter, r *http.Request, s *served, verb string, query url.Values) error {

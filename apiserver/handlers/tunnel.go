@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -148,9 +149,11 @@ func stream(w http.ResponseWriter, response *http.Response) {
 	for {
 		n, err := response.Body.Read(buf)
 		if n > 0 {
+			_ = control.SetWriteDeadline(time.Now().Add(stalledAfter))
 			if _, writeErr := w.Write(buf[:n]); writeErr != nil || control.Flush() != nil {
 				return
 			}
+			_ = control.SetWriteDeadline(time.Time{})
 		}
 		if err != nil {
 			return

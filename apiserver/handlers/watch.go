@@ -20,6 +20,10 @@ import (
 // is added so that watches which began together do not end together.
 const minWatch = 30 * time.Minute
 
+// stalledAfter is how long a client may take to read what has happened. One that takes longer
+// is cut off, so that it does not hold memory for ever.
+const stalledAfter = time.Minute
+
 // flushBytes is how much a busy watch may gather before it is sent.
 const flushBytes = 64 << 10
 
@@ -96,9 +100,11 @@ func streamWatch(ctx context.Context, w http.ResponseWriter, events *rest.Watch,
 			}
 			return nil
 		}
+		_ = control.SetWriteDeadline(time.Now().Add(stalledAfter))
 		if !writeBurst(w, events, fr, e) || control.Flush() != nil {
 			return nil
 		}
+		_ = control.SetWriteDeadline(time.Time{}) // an idle watch may stay so
 	}
 }
 
