@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -34,6 +35,18 @@ func (c Config) withDefaults() Config {
 		c.Rand = rand.Float64
 	}
 	return c
+}
+
+// sleep waits for d by clock c; false means that ctx ended first.
+func sleep(ctx context.Context, c clock.WithTicker, d time.Duration) bool {
+	t := c.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C():
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // backoff is an exponential delay with jitter. It is a value: one per retry loop.

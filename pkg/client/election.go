@@ -84,12 +84,12 @@ func (e *Election) acquire(ctx context.Context, log *slog.Logger) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Info("cannot acquire lease, will retry", "error", err)
-			e.sleep(ctx, wait.Next())
+			sleep(ctx, e.Config.Clock, wait.Next())
 			continue
 		}
 		wait.Reset()
 		if err := e.awaitChange(ctx, seen); err != nil {
-			e.sleep(ctx, wait.Next())
+			sleep(ctx, e.Config.Clock, wait.Next())
 		}
 	}
 	return ctx.Err()
@@ -253,14 +253,5 @@ func (e *Election) release(ctx context.Context, log *slog.Logger) {
 	}
 	if err != nil {
 		log.Debug("cannot release lease", "error", err)
-	}
-}
-
-func (e *Election) sleep(ctx context.Context, d time.Duration) {
-	t := e.Config.Clock.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C():
-	case <-ctx.Done():
 	}
 }

@@ -126,7 +126,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 			if !ok {
 				continue
 			}
-			if d := limiter.ReserveN(r.cfg.Clock.Now(), 1).DelayFrom(r.cfg.Clock.Now()); d > 0 && !r.sleep(ctx, d) {
+			if d := limiter.ReserveN(r.cfg.Clock.Now(), 1).DelayFrom(r.cfg.Clock.Now()); d > 0 && !sleep(ctx, r.cfg.Clock, d) {
 				return ctx.Err()
 			}
 			r.write(ctx, known, w)
@@ -148,7 +148,7 @@ func (r *Recorder) write(ctx context.Context, known *correlator, w writing) {
 			known.failed(w)
 			return
 		}
-		if !r.sleep(ctx, wait.Next()) {
+		if !sleep(ctx, r.cfg.Clock, wait.Next()) {
 			return
 		}
 	}
@@ -190,16 +190,5 @@ func (r *Recorder) reportDropped() {
 	if r.dropped > 0 && len(r.queue) == 0 {
 		r.log.Warn("events were dropped", "count", r.dropped)
 		r.dropped = 0
-	}
-}
-
-func (r *Recorder) sleep(ctx context.Context, d time.Duration) bool {
-	t := r.cfg.Clock.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C():
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -57,16 +57,7 @@ func (r *reflector) run(ctx context.Context) {
 		default:
 			log.Warn("cannot watch, will retry", "version", r.version, "error", err)
 		}
-		r.sleep(ctx, wait.Next())
-	}
-}
-
-func (r *reflector) sleep(ctx context.Context, d time.Duration) {
-	t := r.cfg.Clock.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C():
-	case <-ctx.Done():
+		sleep(ctx, r.cfg.Clock, wait.Next())
 	}
 }
 
