@@ -22,12 +22,13 @@ import (
 
 // surroundings are what was prepared for a pod before its containers.
 type surroundings struct {
-	sandbox sandbox.Result
-	volumes map[string]container.Mount
-	cgroup  string
-	dir     string // the pod's directory on the host
-	logs    string // the pod's directory of logs
-	memory  int64  // of the machine, in bytes
+	sandbox  sandbox.Result
+	volumes  map[string]container.Mount
+	cgroup   string
+	dir      string // the pod's directory on the host
+	logs     string // the pod's directory of logs
+	memory   int64  // of the machine, in bytes
+	hostname string
 }
 
 // containerSpec translates a container of a pod for the runtime. env is final; subpath
@@ -47,6 +48,7 @@ func containerSpec(pod *corev1.Pod, c *corev1.Container, a lifecycle.Action, aro
 		SpecHash: lifecycle.SpecHash(c), Labels: a.Labels(pod),
 		Image: c.Image, Command: env.ExpandAll(c.Command, vars), Args: env.ExpandAll(c.Args, vars),
 		Env: vars, WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin,
+		Hostname:                   around.hostname,
 		Mounts:                     mounts,
 		TerminationMessagePath:     c.TerminationMessagePath,
 		TerminationMessageHostPath: filepath.Join(around.dir, "containers", c.Name, strconv.Itoa(a.RestartCount)),

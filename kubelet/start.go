@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -163,6 +164,19 @@ func makeFiles(spec container.ContainerSpec) error {
 	return os.Chmod(path, 0o666) // any user of the container may write it
 }
 
+// imageID names an image as the runtime's labels will: by repository and digest.
+func imageID(image container.Image, ref string) string {
+	for _, digest := range image.RepoDigests {
+		if strings.HasPrefix(digest, qualified(ref)+"@") {
+			return digest
+		}
+	}
+	if len(image.RepoDigests) > 0 {
+		return image.RepoDigests[0]
+	}
+	return image.ID
+}
+
 func (w *worker) create(ctx context.Context, pod *corev1.Pod, spec container.ContainerSpec, image container.Image) (string, error) {
 	id, err := w.k.parts.Runtime.Create(ctx, spec)
 	if err != nil {
@@ -174,7 +188,7 @@ func (w *worker) create(ctx context.Context, pod *corev1.Pod, spec container.Con
 	}
 	w.k.seen.add(container.Container{
 		ID: id, PodUID: spec.PodUID, PodNamespace: spec.PodNamespace, PodName: spec.PodName, Name: spec.Name,
-		Kind: spec.Kind, RestartCount: spec.RestartCount, SpecHash: spec.SpecHash, Image: spec.Image, ImageID: image.ID,
+		Kind: spec.Kind, RestartCount: spec.RestartCount, SpecHash: spec.SpecHash, Image: spec.Image, ImageID: imageID(image, spec.Image),
 		State: container.StateCreated, CreatedAt: w.k.cfg.Clock.Now(), LogPath: spec.LogPath,
 		TerminationMessagePath: spec.TerminationMessageHostPath, Labels: spec.Labels,
 	})

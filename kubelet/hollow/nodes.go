@@ -1,0 +1,80 @@
+package hollow
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/kubelet"
+	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/decision"
+)
+
+// Config says which nodes to simulate.
+type Config struct {
+	Count  int
+	Prefix string // of their names; default "hollow-": hollow-0, hollow-1, …
+	NodeIP string // all nodes have it, for no packet ever goes there; default 192.0.2.1
+	// Transport makes the connection of one node; nil gives all nodes the shared one.
+	Transport func(node string) (client.Transport, error)
+
+	Clock     clock.WithTicker
+	Logger    *slog.Logger
+	Decisions *decision.Log
+}
+
+// Run plays the nodes until ctx ends. transport and informers are shared by all; Run does
+// not run the informers.
+func Run(ctx context.Context, transport client.Transport, informers *client.Informers, cfg Config) error {
+	if cfg.Count < 1 {
+		return fmt.Errorf("simulating %d nodes: at least one is needed", cfg.Count)
+	}
+	if cfg.Prefix == "" {
+		cfg.Prefix = "hollow-"
+	}
+	if cfg.NodeIP == "" {
+		cfg.NodeIP = "192.0.2.1"
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	// Kubelets look for what earlier ones left; a simulated node has no earlier life.
+	dir, err := os.MkdirTemp("", "miniorch-hollow")
+	if err != nil {
+		return fmt.Errorf("simulating nodes: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	all, ctx := errgroup.WithContext(ctx)
+	for i := range cfg.Count {
+		name := fmt.Sprintf("%s%d", cfg.Prefix, i)
+		k, err := one(transport, informers, cfg, name, dir)
+		if err != nil {
+			return fmt.Errorf("simulating node %s: %w", name, err)
+		}
+		all.Go(func() error { return k.Run(ctx) })
+	}
+	return all.Wait()
+}
+
+func one(transport client.Transport, informers *client.Informers, cfg Config, name, dir string) (*kubelet.Kubelet, error) {
+	if cfg.Transport != nil {
+		var err error
+		if transport, err = cfg.Transport(name); err != nil {
+			return nil, err
+		}
+	}
+	parts, _ := Parts(cfg.Clock)
+	return kubelet.New(transport, informers, parts, kubelet.Config{
+		NodeName: name, NodeIP: cfg.NodeIP, NoFiles: true, Node: NodeConfig(),
+		RootDir: filepath.Join(dir, name, "root"), LogDir: filepath.Join(dir, name, "logs"),
+		Clock: cfg.Clock, Logger: cfg.Logger, Decisions: cfg.Decisions,
+	})
+}
