@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver"
 	"github.com/miniorch/miniorch/apiserver/apiservertest"
 	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -30,9 +32,12 @@ import (
 type world struct {
 	*testing.T
 	admin     client.Transport
+	handler   http.Handler // takes adminToken
 	machines  *machines
 	decisions *decision.Log
 }
+
+const adminToken = "admin"
 
 // inWorld runs test in a synctest bubble. between may stand between controllers and server.
 func inWorld(t *testing.T, nodes int, between func(client.Transport) client.Transport, test func(w *world)) {
@@ -44,8 +49,10 @@ func inWorld(t *testing.T, nodes int, between func(client.Transport) client.Tran
 func inWorldOf(t *testing.T, nodes int, between func(client.Transport) client.Transport, controllers bool, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		server := apiservertest.Start(t, apiservertest.WithoutServiceAccount())
-		w := &world{T: t, admin: server.Client(auth.Admin()), decisions: decision.NewLog(10000)}
+		server := apiservertest.Start(t, apiservertest.WithoutServiceAccount(), apiservertest.WithConfig(func(c *apiserver.Config) {
+			c.StaticTokens = map[string]auth.User{adminToken: auth.Admin()}
+		}))
+		w := &world{T: t, admin: server.Client(auth.Admin()), handler: server.Handler(), decisions: decision.NewLog(10000)}
 		transport := server.Client(auth.Component(auth.UserControllerManager))
 		if between != nil {
 			transport = between(transport)
