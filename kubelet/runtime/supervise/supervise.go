@@ -126,6 +126,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err := s.stopPredecessor(ctx); err != nil {
 		return err
 	}
+	if err := SweepSockets(s.cfg.State); err != nil {
+		s.cfg.Logger.Warn("cannot remove sockets of dead shims", "err", err)
+	}
 	pause := firstPause
 	for ctx.Err() == nil {
 		began := s.cfg.Clock.Now()
