@@ -85,7 +85,6 @@ func TestCreateInTerminatingNamespace(t *testing.T) {
 		if _, deleted, err := of[*corev1.Namespace](e).Delete(e.ctx, "", "going", metav1.DeleteOptions{}); err != nil || deleted {
 			t.Fatalf("deleted %v, error %v; want a namespace that terminates", deleted, err)
 		}
-		synctestWait(e, "going")
 		cm := configMap("a")
 		cm.Namespace = "going"
 		_, err := e.create("going", cm)
@@ -94,13 +93,6 @@ func TestCreateInTerminatingNamespace(t *testing.T) {
 			t.Errorf("causes = %v", status.Details.Causes)
 		}
 	})
-}
-
-// synctestWait lets the namespace cache catch up, on which admission relies.
-func synctestWait(e *engine, name string) {
-	if _, err := of[*corev1.Namespace](e).List(e.ctx, "", metav1.ListOptions{}); err != nil {
-		e.Fatalf("listing namespaces after %s: %v", name, err)
-	}
 }
 
 func TestGenerateName(t *testing.T) {

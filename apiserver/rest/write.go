@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -124,7 +125,20 @@ func (s *Store) write(ctx context.Context, key string, c change, current *watchc
 		c.claim.Commit()
 	}
 	c.obj.SetResourceVersion(formatRevision(res.Revision))
+	s.settle(ctx, res.Revision)
 	return watchcache.NewItem(key, c.obj, res.Revision), nil, nil
+}
+
+// settle makes a write of a Namespace visible before it is acknowledged: admission looks
+// Namespaces up in the cache, and who has just deleted one must not be able to create
+// anything in it. The write is done in any case, so a cache that lags is not its failure.
+func (s *Store) settle(ctx context.Context, rev int64) {
+	if s.of != api.ResourceFor[*corev1.Namespace]() {
+		return
+	}
+	if err := s.waitFor(ctx, rev); err != nil {
+		s.reg.cfg.Logger.Warn("the cache of namespaces lags behind a write", "revision", rev, "error", err)
+	}
 }
 
 // encode makes the stored form of obj, which is of this version.
