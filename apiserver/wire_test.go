@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -154,6 +155,33 @@ func TestSlowBody(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusGatewayTimeout {
 		t.Errorf("%s", resp.Status)
+	}
+}
+
+// TestKeptConnection: the bounds of one request do not reach the next on its connection.
+func TestKeptConnection(t *testing.T) {
+	limit := 200 * time.Millisecond
+	c := startCluster(t, func(cfg *apiserver.Config) { cfg.RequestTimeout = limit })
+	cert := must(c.security.Admin.TLS())(t)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(c.url, "https://"), &tls.Config{RootCAs: c.security.CA.Pool(), Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	for i := range 3 {
+		body := fmt.Sprintf(`{"metadata":{"name":"ns%d"}}`, i)
+		fmt.Fprintf(conn, "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		resp, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatalf("request %d: %v", i, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusCreated {
+			t.Errorf("request %d: %s", i, resp.Status)
+		}
+		time.Sleep(limit * 3 / 2) // the network's deadlines know no other clock
 	}
 }
 

@@ -187,13 +187,15 @@ func (h *Handler) limited(w http.ResponseWriter, r *http.Request, do func(*http.
 	return do(r.WithContext(ctx))
 }
 
-// patience bounds how long reading from and writing to the client may take, until the
-// returned function is called. The network's deadlines are in real time, whatever the clock.
+// patience bounds how long reading from and writing to the client may take. The returned
+// function gives writing back its time, which a kept connection would otherwise not have;
+// reading keeps its bound, as the server still discards what is left of the body. The
+// network's deadlines are in real time, whatever the clock.
 func patience(w http.ResponseWriter, limit time.Duration) (end func()) {
 	control, deadline := http.NewResponseController(w), time.Now().Add(limit)
 	// Writers that are no connection have no deadlines and need none.
 	_, _ = control.SetReadDeadline(deadline), control.SetWriteDeadline(deadline.Add(farewell))
-	return func() { _, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}) }
+	return func() { _ = control.SetWriteDeadline(time.Time{}) }
 }
 
 func (h *Handler) acquire(ctx context.Context, slots chan struct{}) error {
