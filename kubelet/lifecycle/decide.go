@@ -57,8 +57,9 @@ func run(v *view, p *Plan) {
 	for _, u := range v.init {
 		if u.sidecar() {
 			v.tend(u, p)
+		} else {
+			v.prune(u, p)
 		}
-		v.prune(u, p)
 	}
 	for i, u := range v.apps {
 		if !v.heldBack(i) {

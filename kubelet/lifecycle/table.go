@@ -59,7 +59,7 @@ var Table = []Rule{
 	},
 	{
 		State: Finished, When: mustStop, Do: nothing,
-		Next: []State{Leaving, Gone},
+		Next: []State{Cleaning, Leaving, Gone},
 		Why:  "the pod has succeeded or failed; its exited containers stay for their logs until it is deleted",
 	},
 	{
@@ -74,8 +74,8 @@ var Table = []Rule{
 	},
 	{
 		State: Running, When: always, Do: run,
-		Next: []State{Stopping, Cleaning, Finished},
-		Why:  "every container runs, or is restarted as its policy says",
+		Next: []State{Initializing, Stopping, Cleaning, Finished, Leaving, Gone},
+		Why:  "every container runs, or is restarted as its policy says; back to the start if a sidecar dies before the first app container is made",
 	},
 }
 
