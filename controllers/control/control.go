@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/pkg/api"
@@ -86,4 +87,13 @@ func Refs[T api.Object](objs []T) []decision.Ref {
 		refs[i] = Ref(o)
 	}
 	return refs
+}
+
+// IgnoreGone drops the error that says that an object does not exist: what was to be written
+// to it does not matter any more.
+func IgnoreGone(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }

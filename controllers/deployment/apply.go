@@ -38,7 +38,7 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result o
 		if err == nil {
 			d = stored
 		}
-		return ignoreGone(err)
+		return control.IgnoreGone(err)
 	})
 	return result, d, err
 }
@@ -83,7 +83,7 @@ func (c *Controller) create(ctx context.Context, d *appsv1.Deployment, rs *appsv
 
 func (c *Controller) change(ctx context.Context, d *appsv1.Deployment, change Change) error {
 	if _, err := c.set.Update(ctx, change.New.DeepCopy()); err != nil {
-		return ignoreGone(fmt.Errorf("updating replica set %q: %w", change.Old.Name, err))
+		return control.IgnoreGone(fmt.Errorf("updating replica set %q: %w", change.Old.Name, err))
 	}
 	from, to := replicas(change.Old), replicas(change.New)
 	if from == to {

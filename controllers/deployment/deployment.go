@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/ownership"
@@ -28,6 +27,7 @@ type Controller struct {
 	sets        *client.Informer[*appsv1.ReplicaSet]
 	deployment  client.Client[*appsv1.Deployment]
 	set         client.Client[*appsv1.ReplicaSet]
+	claimer     ownership.Claimer[*appsv1.Deployment, *appsv1.ReplicaSet]
 	loop        *reconcile.Loop
 }
 
@@ -40,6 +40,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		deployment:  client.Of[*appsv1.Deployment](t),
 		set:         client.Of[*appsv1.ReplicaSet](t),
 	}
+	c.claimer = ownership.Claimer[*appsv1.Deployment, *appsv1.ReplicaSet]{Kind: kind, Owners: c.deployment, Children: c.set}
 	c.loop = reconcile.New("deployment", c, c.cfg.Loop(4))
 	ownership.Index(c.sets)
 	reconcile.Watch(c.loop, c.deployments, reconcile.KeyOf)
@@ -58,7 +59,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	if !ok {
 		return reconcile.Result{}, nil
 	}
-	sets, err := c.claim(ctx, d)
+	sets, err := c.claimer.Claim(ctx, d, d.Spec.Selector, ownership.Candidates(c.sets, d))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -72,39 +73,6 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	return reconcile.Result{After: recheck}, errors.Join(err, c.writeStatus(ctx, stored, status))
 }
 
-// claim adopts and releases sets, and returns those that the Deployment controls.
-func (c *Controller) claim(ctx context.Context, d *appsv1.Deployment) ([]*appsv1.ReplicaSet, error) {
-	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-	if err != nil {
-		return nil, fmt.Errorf("reading the selector: %w", err)
-	}
-	claims := ownership.Decide(d, selector, ownership.Candidates(c.sets, d))
-	if len(claims.Adopt) > 0 {
-		live, err := c.deployment.Get(ctx, d.Namespace, d.Name)
-		if err != nil {
-			return nil, fmt.Errorf("reading the deployment before adopting replica sets: %w", err)
-		}
-		if live.UID != d.UID || live.DeletionTimestamp != nil {
-			claims.Adopt = nil
-		}
-	}
-	for _, rs := range claims.Adopt {
-		adopted, err := c.set.Patch(ctx, rs.Namespace, rs.Name, types.MergePatchType, ownership.AdoptPatch(rs, ownership.Reference(d, kind)), "")
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("adopting replica set %q: %w", rs.Name, err)
-		} else if err == nil {
-			claims.Owned = append(claims.Owned, adopted)
-		}
-	}
-	for _, rs := range claims.Release {
-		_, err := c.set.Patch(ctx, rs.Namespace, rs.Name, types.MergePatchType, ownership.ReleasePatch(rs, d.UID), "")
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("releasing replica set %q: %w", rs.Name, err)
-		}
-	}
-	return claims.Owned, nil
-}
-
 // writeStatus stores the status if it changed.
 func (c *Controller) writeStatus(ctx context.Context, d *appsv1.Deployment, status appsv1.DeploymentStatus) error {
 	if equality.Semantic.DeepEqual(d.Status, status) {
@@ -113,16 +81,9 @@ func (c *Controller) writeStatus(ctx context.Context, d *appsv1.Deployment, stat
 	changed := d.DeepCopy()
 	changed.Status = status
 	if _, err := c.deployment.UpdateStatus(ctx, changed); err != nil {
-		return ignoreGone(fmt.Errorf("writing the status: %w", err))
+		return control.IgnoreGone(fmt.Errorf("writing the status: %w", err))
 	}
 	return nil
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 // keysOfSet maps a set's change to the Deployments that it concerns: its controllers before

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
@@ -90,11 +91,11 @@ func (c *Controller) patch(ctx context.Context, id identity, live api.Object, fi
 		return fmt.Errorf("encoding a patch: %w", err)
 	}
 	_, err = client.Dynamic(c.transport, id.Resource).Patch(ctx, id.Namespace, id.Name, types.MergePatchType, body, "")
-	return ignoreGone(err)
+	return control.IgnoreGone(err)
 }
 
 func (c *Controller) delete(ctx context.Context, id identity, live api.Object, how metav1.DeletionPropagation) error {
-	return ignoreGone(client.Dynamic(c.transport, id.Resource).Delete(ctx, id.Namespace, id.Name, metav1.DeleteOptions{
+	return control.IgnoreGone(client.Dynamic(c.transport, id.Resource).Delete(ctx, id.Namespace, id.Name, metav1.DeleteOptions{
 		Preconditions:     &metav1.Preconditions{UID: ptr.To(live.GetUID()), ResourceVersion: ptr.To(live.GetResourceVersion())},
 		PropagationPolicy: &how,
 	}))
@@ -133,11 +134,4 @@ func ownerRefs(it item) []decision.Ref {
 		out[i] = decision.Ref{Resource: o.Ref.Kind, Namespace: it.Namespace, Name: o.Ref.Name, UID: o.Ref.UID}
 	}
 	return out
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -171,7 +171,7 @@ func (c *Controller) conclude(ctx context.Context, ns *corev1.Namespace, plan Pl
 		changed.Status.Conditions, changed.Status.Phase = plan.Conditions, corev1.NamespaceTerminating
 		stored, err := c.namespace.UpdateStatus(ctx, changed)
 		if err != nil {
-			return ignoreGone(fmt.Errorf("writing the conditions: %w", err))
+			return control.IgnoreGone(fmt.Errorf("writing the conditions: %w", err))
 		}
 		ns = stored
 	}
@@ -182,13 +182,6 @@ func (c *Controller) conclude(ctx context.Context, ns *corev1.Namespace, plan Pl
 		changed := ns.DeepCopy()
 		changed.Spec.Finalizers = slices.DeleteFunc(changed.Spec.Finalizers, func(f corev1.FinalizerName) bool { return f == corev1.FinalizerKubernetes })
 		_, err := c.transport.Update(ctx, client.Request{Resource: c.namespace.Resource(), Name: ns.Name, Subresource: "finalize"}, changed, metav1.UpdateOptions{})
-		return ignoreGone(err)
+		return control.IgnoreGone(err)
 	})
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -12,7 +12,6 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/controllers/control"
@@ -138,7 +137,7 @@ func (c *Controller) writeNode(ctx context.Context, node *corev1.Node, plan Plan
 		changed.Status.Conditions = plan.Conditions
 		stored, err := c.node.UpdateStatus(ctx, changed)
 		if err != nil {
-			return ignoreGone(fmt.Errorf("writing the conditions: %w", err))
+			return control.IgnoreGone(fmt.Errorf("writing the conditions: %w", err))
 		}
 		c.cfg.Eventf(node, corev1.EventTypeNormal, "NodeNotReady", "Node %s status is now: NodeNotReady", node.Name)
 		changed = stored.DeepCopy()
@@ -149,7 +148,7 @@ func (c *Controller) writeNode(ctx context.Context, node *corev1.Node, plan Plan
 	changed.Spec.Taints = plan.Taints
 	_, err := c.node.Update(ctx, changed)
 	if err != nil {
-		return ignoreGone(fmt.Errorf("writing the taints: %w", err))
+		return control.IgnoreGone(fmt.Errorf("writing the taints: %w", err))
 	}
 	return nil
 }
@@ -160,15 +159,8 @@ func (c *Controller) markUnready(ctx context.Context, p *corev1.Pod) error {
 	ready := api.PodCondition(changed, corev1.PodReady)
 	ready.Status, ready.LastTransitionTime = corev1.ConditionFalse, metav1.NewTime(c.cfg.Clock.Now())
 	if _, err := c.pod.UpdateStatus(ctx, changed); err != nil {
-		return ignoreGone(fmt.Errorf("marking pod %s/%s as not ready: %w", p.Namespace, p.Name, err))
+		return control.IgnoreGone(fmt.Errorf("marking pod %s/%s as not ready: %w", p.Namespace, p.Name, err))
 	}
 	c.cfg.Eventf(p, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")
 	return nil
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -1,5 +1,5 @@
 // Package ownership decides which objects an owner adopts and releases, by controller
-// reference and label selector, and makes the patches for it. It performs no I/O.
+// reference and label selector, and does so with fenced patches.
 package ownership
 
 import (

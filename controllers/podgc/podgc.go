@@ -182,7 +182,7 @@ func (c *Controller) remove(ctx context.Context, p *corev1.Pod, why string) erro
 			changed.Status.Conditions = p.DeepCopy().Status.Conditions
 		}
 		if _, err := c.pod.UpdateStatus(ctx, changed); err != nil {
-			return ignoreGone(fmt.Errorf("writing that the pod failed: %w", err))
+			return control.IgnoreGone(fmt.Errorf("writing that the pod failed: %w", err))
 		}
 	}
 	return c.delete(ctx, p)
@@ -193,14 +193,7 @@ func (c *Controller) delete(ctx context.Context, p *corev1.Pod) error {
 		GracePeriodSeconds: ptr.To(int64(0)), Preconditions: &metav1.Preconditions{UID: &p.UID},
 	})
 	if err != nil {
-		return ignoreGone(fmt.Errorf("deleting the pod: %w", err))
+		return control.IgnoreGone(fmt.Errorf("deleting the pod: %w", err))
 	}
 	return nil
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }

@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/controllers/control"
@@ -31,14 +30,15 @@ const safetyRecheck = time.Minute
 
 // Controller reconciles ReplicaSets.
 type Controller struct {
-	cfg    control.Config
-	sets   *client.Informer[*appsv1.ReplicaSet]
-	pods   *client.Informer[*corev1.Pod]
-	set    client.Client[*appsv1.ReplicaSet]
-	pod    client.Client[*corev1.Pod]
-	expect *reconcile.Expectations
-	seen   names.Register
-	loop   *reconcile.Loop
+	cfg     control.Config
+	sets    *client.Informer[*appsv1.ReplicaSet]
+	pods    *client.Informer[*corev1.Pod]
+	set     client.Client[*appsv1.ReplicaSet]
+	pod     client.Client[*corev1.Pod]
+	claimer ownership.Claimer[*appsv1.ReplicaSet, *corev1.Pod]
+	expect  *reconcile.Expectations
+	seen    names.Register
+	loop    *reconcile.Loop
 }
 
 // New wires the controller; Run starts it.
@@ -50,6 +50,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		set:  client.Of[*appsv1.ReplicaSet](t),
 		pod:  client.Of[*corev1.Pod](t),
 	}
+	c.claimer = ownership.Claimer[*appsv1.ReplicaSet, *corev1.Pod]{Kind: kind, Owners: c.set, Children: c.pod}
 	c.expect = reconcile.NewExpectations(c.cfg.Clock)
 	c.loop = reconcile.New("replicaset", c, c.cfg.Loop(4))
 	ownership.Index(c.pods)
@@ -70,7 +71,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		return reconcile.Result{}, nil
 	}
 	satisfied := c.expect.Satisfied(key) // before the pods are read, or what comes between is counted as read
-	pods, err := c.claim(ctx, rs)
+	pods, err := c.claimer.Claim(ctx, rs, rs.Spec.Selector, ownership.Candidates(c.pods, rs))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -105,40 +106,6 @@ func (c *Controller) observe(rs *appsv1.ReplicaSet, pods []*corev1.Pod) observed
 		o.Neighbours = countByNode(related)
 	}
 	return o
-}
-
-// claim adopts and releases pods, and returns those that the set controls.
-func (c *Controller) claim(ctx context.Context, rs *appsv1.ReplicaSet) ([]*corev1.Pod, error) {
-	selector, err := metav1.LabelSelectorAsSelector(rs.Spec.Selector)
-	if err != nil {
-		return nil, fmt.Errorf("reading the selector: %w", err)
-	}
-	claims := ownership.Decide(rs, selector, ownership.Candidates(c.pods, rs))
-	owned := claims.Owned
-	if len(claims.Adopt) > 0 {
-		live, err := c.set.Get(ctx, rs.Namespace, rs.Name)
-		if err != nil {
-			return nil, fmt.Errorf("reading the set before adopting pods: %w", err)
-		}
-		if live.UID != rs.UID || live.DeletionTimestamp != nil {
-			claims.Adopt = nil
-		}
-	}
-	for _, p := range claims.Adopt {
-		adopted, err := c.pod.Patch(ctx, p.Namespace, p.Name, types.MergePatchType, ownership.AdoptPatch(p, ownership.Reference(rs, kind)), "")
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("adopting pod %q: %w", p.Name, err)
-		} else if err == nil {
-			owned = append(owned, adopted)
-		}
-	}
-	for _, p := range claims.Release {
-		_, err := c.pod.Patch(ctx, p.Namespace, p.Name, types.MergePatchType, ownership.ReleasePatch(p, rs.UID), "")
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("releasing pod %q: %w", p.Name, err)
-		}
-	}
-	return owned, nil
 }
 
 // confirm decides again from a consistent read when the plan would delete suspiciously much.

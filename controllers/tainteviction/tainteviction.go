@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -125,12 +124,12 @@ func (c *Controller) evict(ctx context.Context, p *corev1.Pod) error {
 	c.cfg.Eventf(p, corev1.EventTypeNormal, "TaintManagerEviction", "Marking for deletion Pod %s/%s", p.Namespace, p.Name)
 	if changed, ok := disrupted(p, c.cfg.Clock.Now()); ok {
 		if _, err := c.pod.UpdateStatus(ctx, changed); err != nil {
-			return ignoreGone(fmt.Errorf("writing why the pod goes: %w", err))
+			return control.IgnoreGone(fmt.Errorf("writing why the pod goes: %w", err))
 		}
 	}
 	err := c.pod.Delete(ctx, p.Namespace, p.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}})
 	if err != nil {
-		return ignoreGone(fmt.Errorf("deleting the pod: %w", err))
+		return control.IgnoreGone(fmt.Errorf("deleting the pod: %w", err))
 	}
 	return nil
 }
@@ -152,11 +151,4 @@ func disrupted(p *corev1.Pod, now time.Time) (changed *corev1.Pod, ok bool) {
 		changed.Status.Conditions = append(changed.Status.Conditions, want)
 	}
 	return changed, true
-}
-
-func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
