@@ -88,7 +88,13 @@ func TestGarbage(t *testing.T) {
 		{"an owner that never was", func(w *world) { configmap(w, "default", "child", ghost) }, ""},
 		{"an owner in another namespace is none", func(w *world) {
 			create(w, &corev1.Namespace{ObjectMeta: meta("", "far")})
-			configmap(w, "default", "child", configmap(w, "far", "owner"))
+			owner := configmap(w, "far", "owner")
+			w.tick(time.Second)
+			configmap(w, "default", "child", owner)
+			w.tick(time.Second)
+			if said := strings.Join(w.events("OwnerRefInvalidNamespace"), ""); !strings.Contains(said, `does not exist in namespace "default"`) {
+				w.Errorf("events say %q of a reference into another namespace", said)
+			}
 		}, ""},
 		{"a namesake of the owner is none", func(w *world) {
 			owner := configmap(w, "default", "owner")
