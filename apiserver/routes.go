@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,7 @@ func (s *Server) kubelets() handlers.Kubelets {
 func (s *Server) discoveryRoutes(h *handlers.Handler) {
 	address := ""
 	if s.cfg.AdvertiseAddress.IsValid() {
-		address = s.cfg.AdvertiseAddress.String() + ":" + strconv.Itoa(int(s.cfg.AdvertisePort))
+		address = netip.AddrPortFrom(s.cfg.AdvertiseAddress, uint16(s.cfg.AdvertisePort)).String()
 	}
 	d := discovery.New(s.registry.Descriptors, address)
 	h.Handle("/api", reading(d.Root))

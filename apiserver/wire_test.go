@@ -83,6 +83,7 @@ func TestErrors(t *testing.T) {
 		{name: "bad delete options", method: "DELETE", path: maps + "/m", body: `{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Sometimes"}`, code: 422, reason: metav1.StatusReasonInvalid},
 		{name: "another kind of delete options", method: "DELETE", path: maps + "/m", body: `{"kind":"Pod","apiVersion":"v1"}`, code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "delete precondition", method: "DELETE", path: maps + "/m", body: `{"preconditions":{"uid":"other"}}`, code: 409, reason: metav1.StatusReasonConflict},
+		{name: "a quantity to compute for ever", method: "POST", path: "/api/v1/namespaces/default/pods", body: `{"metadata":{"name":"n"},"spec":{"containers":[{"name":"c","image":"i","resources":{"limits":{"cpu":"1e2147483648"}}}]}}`, code: 400, reason: metav1.StatusReasonBadRequest, message: "exponent is too large"},
 		{name: "missing namespace", method: "POST", path: "/api/v1/namespaces/nowhere/configmaps", body: good, code: 404, reason: metav1.StatusReasonNotFound, message: `namespaces "nowhere" not found`},
 	}
 	for _, tt := range tests {

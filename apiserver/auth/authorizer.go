@@ -16,7 +16,7 @@ var openPaths = []string{"/livez", "/readyz", "/healthz", "/version"}
 
 // discoveryPaths may be read by everybody who has shown who they are, as every client
 // needs them before it can say what it wants.
-var discoveryPaths = []string{"/api", "/apis", "/openapi", "/.well-known/openid-configuration"}
+var discoveryPaths = []string{"/api", "/apis", "/openapi", "/.well-known/openid-configuration", "/openid/v1/jwks"}
 
 // Authorize implements Authorizer.
 func (Components) Authorize(_ context.Context, a Attributes) (bool, string, error) {
