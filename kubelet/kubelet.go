@@ -20,7 +20,6 @@ import (
 // Kubelet runs the pods of one node.
 type Kubelet struct {
 	transport client.Transport
-	informers *client.Informers
 	parts     Parts
 	cfg       Config
 
@@ -50,7 +49,7 @@ func New(transport client.Transport, informers *client.Informers, parts Parts, c
 		return nil, err
 	}
 	k := &Kubelet{
-		transport: transport, informers: informers, parts: parts, cfg: cfg,
+		transport: transport, parts: parts, cfg: cfg,
 		pods: client.InformerWith[*corev1.Pod](informers, client.Selection{
 			Fields: fields.OneTermEqualSelector("spec.nodeName", cfg.NodeName)}),
 		services: client.InformerFor[*corev1.Service](informers),

@@ -90,7 +90,7 @@ func (k *Kubelet) runPods(ctx context.Context) error {
 
 // ready waits until both sides are known: what should run, and what does.
 func (k *Kubelet) ready(ctx context.Context) bool {
-	if k.informers.WaitForSync(ctx) != nil {
+	if k.pods.WaitForSync(ctx) != nil || k.services.WaitForSync(ctx) != nil {
 		return false
 	}
 	select {
