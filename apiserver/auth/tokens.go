@@ -58,7 +58,8 @@ type TokensConfig struct {
 }
 
 // Tokens issues service-account tokens and checks them. A token lives no longer than what it
-// is bound to: deleting the account, the pod or the secret makes it worthless at once.
+// is bound to: it is worthless as soon as the Reader no longer finds the account, the pod or
+// the secret.
 type Tokens struct {
 	key  *ecdsa.PrivateKey
 	cfg  TokensConfig
