@@ -12,8 +12,8 @@ import (
 // ErrCompacted is returned by List and Watch when the revision asked for is gone.
 var ErrCompacted = errors.New("storage: revision has been compacted")
 
-// CompactedError is an ErrCompacted that tells the oldest revision that can be listed; a
-// watch can start with the events of that revision.
+// CompactedError is an ErrCompacted that tells the oldest revision that can be listed, and
+// after which a watch is complete.
 type CompactedError struct{ Oldest int64 }
 
 // Error says what is left.

@@ -14,9 +14,15 @@ func zapOn(l *slog.Logger) *zap.Logger {
 	return zap.New(&core{log: l.With("component", "etcd")})
 }
 
-// noise is what etcd warns of although it is meant to be so.
+// noise is what etcd warns of although it is as it should be.
 var noise = map[string]bool{
 	"Running http and grpc server on single port. This is not recommended for production.": true,
+	"simple token is not cryptographically signed":                                         true, // nobody has a token
+	// It looks before the first entry has been applied, and looks again later.
+	"Failed to detect schema version":       true,
+	"failed to update storage version":      true,
+	"server has stopped; skipping GoAttach": true, // a quick end
+	"retrying of unary invoker failed":      true, // the caller gets the error
 }
 
 // core is a zapcore.Core on slog.
@@ -33,6 +39,13 @@ func levelOf(l zapcore.Level) slog.Level {
 	}
 }
 
+func levelOfEntry(e zapcore.Entry) slog.Level {
+	if noise[e.Message] {
+		return slog.LevelDebug
+	}
+	return levelOf(e.Level)
+}
+
 // Enabled tells whether anybody reads the level.
 func (c *core) Enabled(l zapcore.Level) bool {
 	return c.log.Enabled(context.Background(), levelOf(l))
@@ -45,7 +58,7 @@ func (c *core) With(fields []zapcore.Field) zapcore.Core {
 
 // Check adds the core to an entry that it will write.
 func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) && !noise[e.Message] {
+	if c.log.Enabled(context.Background(), levelOfEntry(e)) {
 		return ce.AddCore(e, c)
 	}
 	return ce
@@ -53,7 +66,7 @@ func (c *core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Checked
 
 // Write passes an entry on.
 func (c *core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.log.Log(context.Background(), levelOf(e.Level), e.Message, attrs(fields)...)
+	c.log.Log(context.Background(), levelOfEntry(e), e.Message, attrs(fields)...)
 	return nil
 }
 

@@ -74,7 +74,10 @@ func (s *Store) relay(ctx context.Context, st *stream, after int64, out chan<- s
 		if err := resp.Err(); err != nil {
 			return mapped(err)
 		}
-		batch := batchOf(&resp)
+		batch, ok := batchOf(&resp)
+		if !ok {
+			return storage.ErrCompacted
+		}
 		if batch.Progress == 0 {
 			continue
 		}
@@ -88,25 +91,29 @@ func (s *Store) relay(ctx context.Context, st *stream, after int64, out chan<- s
 }
 
 // batchOf converts a response. Only a progress notification says that everything up to its
-// header's revision has been sent; events vouch for their own revision.
-func batchOf(resp *clientv3.WatchResponse) storage.Batch {
+// header's revision has been sent; events vouch for their own revision. complete is false if
+// what was before a change has been compacted: etcd then leaves it out without a word.
+func batchOf(resp *clientv3.WatchResponse) (batch storage.Batch, complete bool) {
 	if resp.IsProgressNotify() {
-		return storage.Batch{Progress: resp.Header.Revision}
+		return storage.Batch{Progress: resp.Header.Revision}, true
 	}
-	batch := storage.Batch{Events: make([]storage.Event, len(resp.Events))}
+	batch.Events = make([]storage.Event, len(resp.Events))
 	for i, e := range resp.Events {
 		ev := storage.Event{KV: kvOf(e.Kv), Created: e.IsCreate()}
 		if e.Type == clientv3.EventTypeDelete {
 			ev.Value = nil
 		}
-		if e.PrevKv != nil {
+		switch {
+		case e.PrevKv != nil:
 			prev := kvOf(e.PrevKv)
 			ev.Prev = &prev
+		case !ev.Created:
+			return storage.Batch{}, false
 		}
 		batch.Events[i] = ev
 		batch.Progress = ev.Revision
 	}
-	return batch
+	return batch, true
 }
 
 // RequestProgress asks etcd how far the prefix's watches are.

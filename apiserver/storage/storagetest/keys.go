@@ -171,6 +171,20 @@ func compaction(f *fixture) {
 	if err := f.store.Compact(f.ctx, revs[4]); !errors.Is(err, storage.ErrCompacted) {
 		f.Errorf("compacting what is compacted: %v", err)
 	}
+	gone := f.remove("/a", revs[9])
+	if err := f.store.Compact(f.ctx, gone); err != nil {
+		f.Fatal(err)
+	}
+	// Whether the compacted revision's own events are there is the back end's choice, but
+	// they come whole or not at all.
+	select {
+	case b := <-f.store.Watch(f.ctx, "/", gone-1):
+		if b.Err == nil && (len(b.Events) != 1 || b.Events[0].Prev == nil) || b.Err != nil && !errors.Is(b.Err, storage.ErrCompacted) {
+			f.Errorf("the deletion at the compacted revision: %+v", b)
+		}
+	case <-f.ctx.Done():
+		f.Fatal("nothing came of the watch")
+	}
 	if err := f.store.Compact(f.ctx, revs[9]+100); err == nil {
 		f.Error("the future was compacted")
 	}

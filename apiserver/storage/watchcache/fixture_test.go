@@ -8,10 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"go.uber.org/goleak"
 
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/apiserver/storage/codec"

@@ -48,8 +48,7 @@ func (c *Cache) answer(ctx context.Context, r *recall) {
 	events, err := c.fetch(ctx, from, r.to)
 	var compacted *storage.CompactedError
 	for tries := 0; errors.As(err, &compacted) && tries < 3; tries++ {
-		from = compacted.Oldest - 1 // its events are there, those before it are not
-		if from >= r.to {
+		if from = compacted.Oldest; from >= r.to {
 			return
 		}
 		events, err = c.fetch(ctx, from, r.to)

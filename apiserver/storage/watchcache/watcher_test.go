@@ -422,5 +422,5 @@ func TestRestartAfterCompaction(t *testing.T) {
 	if _, err := f.cache.Watch(t.Context(), WatchOptions{After: 3}); !errors.Is(err, ErrGone) {
 		t.Errorf("a watch whose events are compacted: %v", err)
 	}
-	checkScene(f, f.watch(WatchOptions{After: 4}), scenes[0].want, 3)
+	checkScene(f, f.watch(WatchOptions{After: 5}), scenes[0].want, 4)
 }
