@@ -32,7 +32,7 @@ type Change struct {
 
 // Plan is what is to be done about the slices of one Service.
 type Plan struct {
-	Create []*discoveryv1.EndpointSlice // without names: see Controller.name
+	Create []*discoveryv1.EndpointSlice // without names: see name
 	Update []Change
 	Delete []*discoveryv1.EndpointSlice
 	// Lost is the number of endpoints that are there before and not after.

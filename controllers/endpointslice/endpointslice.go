@@ -87,14 +87,15 @@ func (c *Controller) Run(ctx context.Context) error { return c.loop.Run(ctx) }
 
 // Reconcile brings the slices of one Service up to date.
 func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcile.Result, error) {
-	o := observed{Slices: c.slices.ByIndex(byService, key.String())}
+	var o observed
+	var unused names.Unused // before the slices are read: see names.Register.Snapshot
 	if svc, ok := c.services.Get(key.Namespace, key.Name); ok {
-		o.Service = svc
+		o.Service, unused = svc, c.seen.Snapshot(sequence(svc), svc.UID)
 		if backends.Managed(svc) {
 			o.Pods = c.pods.List(key.Namespace, labels.SelectorFromSet(svc.Spec.Selector))
 		}
 	}
-	o.Zones = c.zones(o.Pods)
+	o.Slices, o.Zones = c.slices.ByIndex(byService, key.String()), c.zones(o.Pods)
 	plan := decide(o)
 	if brake.Default.Trips(plan.Lost, plan.Had) {
 		confirmed, err := c.confirm(ctx, key, o, plan)
@@ -103,18 +104,14 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		}
 		plan = confirmed
 	}
-	c.name(o, plan)
+	name(o, plan, unused)
 	return reconcile.Result{}, c.apply(ctx, o, plan)
 }
 
 // name gives new slices the first names that no slice of the Service is known to have had, so
 // that a stale view asks for names that exist.
-func (c *Controller) name(o observed, plan Plan) {
-	if len(plan.Create) == 0 {
-		return
-	}
-	candidates := c.seen.Next(sequence(o.Service), o.Service.UID, len(plan.Create)+len(o.Slices))
-	free := names.Free(candidates, len(plan.Create), func(name string) bool {
+func name(o observed, plan Plan, unused names.Unused) {
+	free := names.Free(unused.Next(len(plan.Create)+len(o.Slices)), len(plan.Create), func(name string) bool {
 		return slices.ContainsFunc(o.Slices, func(s *discoveryv1.EndpointSlice) bool { return s.Name == name })
 	})
 	for i, name := range free {
@@ -130,6 +127,8 @@ func (c *Controller) confirm(ctx context.Context, key reconcile.Key, o observed,
 		o.Service, o.Pods = nil, nil
 	case err != nil:
 		return Plan{}, fmt.Errorf("confirming that %d endpoints go: %w", plan.Lost, err)
+	case o.Service == nil || o.Service.UID != svc.UID:
+		return Plan{}, nil // the view lacks this Service, and will wake us when it does not
 	default:
 		o.Service, o.Pods = svc, nil
 		if backends.Managed(svc) {

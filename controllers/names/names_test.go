@@ -49,7 +49,7 @@ func TestRegister(t *testing.T) {
 	s := For("web-", "a")
 	next := func(r *Register) string {
 		var out []string
-		for _, name := range r.Next(s, "a", 3) {
+		for _, name := range r.Snapshot(s, "a").Next(3) {
 			n, _ := s.Ordinal(name)
 			out = append(out, fmt.Sprint(n))
 		}

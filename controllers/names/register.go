@@ -1,6 +1,7 @@
 package names
 
 import (
+	"maps"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -43,15 +44,29 @@ func (r *Register) See(s Sequence, owner types.UID, name string, initial bool) {
 	}
 }
 
-// Next returns the first count names of owner's sequence that were never seen in use.
-func (r *Register) Next(s Sequence, owner types.UID, count int) []string {
+// Unused is what a Register knew of one owner at one moment.
+type Unused struct {
+	seq   Sequence
+	floor uint64
+	above map[uint64]bool
+}
+
+// Snapshot returns what is known of owner now. Take it before reading which children there are:
+// a child that is seen between the two must not count as used and absent, or it is
+// replaced.
+func (r *Register) Snapshot(s Sequence, owner types.UID) Unused {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	u := r.of(owner)
+	return Unused{s, u.floor, maps.Clone(u.above)}
+}
+
+// Next returns the first count names that had never been seen in use.
+func (u Unused) Next(count int) []string {
 	var out []string
 	for n := u.floor; len(out) < count && n < u.floor+space; n++ {
 		if !u.above[n%space] {
-			out = append(out, s.Name(n))
+			out = append(out, u.seq.Name(n))
 		}
 	}
 	return out

@@ -70,14 +70,15 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	if !ok {
 		return reconcile.Result{}, nil
 	}
-	satisfied := c.expect.Satisfied(key) // before the pods are read, or what comes between is counted as read
+	// Before the pods are read, or what comes between is counted as read:
+	satisfied, unused := c.expect.Satisfied(key), c.seen.Snapshot(sequence(rs), rs.UID)
 	pods, err := c.claimer.Claim(ctx, rs, rs.Spec.Selector, ownership.Candidates(c.pods, rs))
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	var plan Plan
 	if satisfied {
-		if plan, pods, err = c.confirm(ctx, rs, decide(c.observe(rs, pods)), pods); err != nil {
+		if plan, pods, err = c.confirm(ctx, rs, decide(c.observe(rs, pods, unused)), pods); err != nil {
 			return reconcile.Result{}, err
 		}
 	}
@@ -93,10 +94,10 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	return reconcile.Result{After: after}, err
 }
 
-func (c *Controller) observe(rs *appsv1.ReplicaSet, pods []*corev1.Pod) observed {
+func (c *Controller) observe(rs *appsv1.ReplicaSet, pods []*corev1.Pod, unused names.Unused) observed {
 	o := observed{Set: rs, Pods: pods, Now: c.cfg.Clock.Now()}
 	if missing := desired(rs) - len(activePods(pods)); missing > 0 {
-		o.Free = c.seen.Next(sequence(rs), rs.UID, min(missing, burst)+len(pods))
+		o.Free = unused.Next(min(missing, burst) + len(pods))
 	}
 	if owner := metav1.GetControllerOfNoCopy(rs); owner != nil && len(activePods(pods)) > desired(rs) {
 		related := []*corev1.Pod{}
@@ -113,6 +114,7 @@ func (c *Controller) confirm(ctx context.Context, rs *appsv1.ReplicaSet, plan Pl
 	if !brake.Default.Trips(len(plan.Delete), len(pods)) {
 		return plan, pods, nil
 	}
+	unused := c.seen.Snapshot(sequence(rs), rs.UID)
 	live, err := c.set.Get(ctx, rs.Namespace, rs.Name)
 	if err != nil {
 		return Plan{}, nil, fmt.Errorf("confirming the deletion of %d pods: %w", len(plan.Delete), err)
@@ -130,7 +132,7 @@ func (c *Controller) confirm(ctx context.Context, rs *appsv1.ReplicaSet, plan Pl
 			owned = append(owned, p)
 		}
 	}
-	confirmed := decide(c.observe(live, owned))
+	confirmed := decide(c.observe(live, owned, unused))
 	if len(confirmed.Delete) < len(plan.Delete) {
 		c.cfg.Eventf(rs, corev1.EventTypeWarning, "DeletionHeldBack", "%s",
 			brake.Message(len(plan.Delete), len(pods), "pods", confirmed.String()))
