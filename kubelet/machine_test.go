@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,7 +39,7 @@ import (
 // machine is a real node but for its network: a private containerd, real cgroups, volumes
 // and logs.
 type machine struct {
-	t       *testing.T
+	t       testing.TB
 	server  graceful
 	dir     string
 	parts   kubelet.Parts
@@ -47,7 +48,7 @@ type machine struct {
 	stop    func()
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t testing.TB) *machine {
 	if os.Geteuid() != 0 {
 		t.Skip("runs real containers: needs root")
 	}
@@ -432,4 +433,30 @@ func (m *machine) noSuchCommand(t *testing.T) {
 		t.Errorf("terminated as %+v", errors.Join(err, fmt.Errorf("%+v", s)))
 	}
 	m.delete("typo")
+}
+
+// BenchmarkPodStart measures from the pod's creation in the API to its status Running there,
+// with real containers, one pod at a time.
+func BenchmarkPodStart(b *testing.B) {
+	m := newMachine(b)
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		name := fmt.Sprint("p", i)
+		began := time.Now()
+		m.create(name, "exec sleep 1000")
+		for {
+			p, err := client.Of[*corev1.Pod](m.server).Get(b.Context(), "default", name)
+			if err == nil && p.Status.Phase == corev1.PodRunning {
+				break
+			}
+			time.Sleep(200 * time.Microsecond)
+		}
+		took = append(took, time.Since(began))
+		b.StopTimer()
+		m.delete(name)
+		b.StartTimer()
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Milliseconds()), "p99-ms")
 }
