@@ -24,7 +24,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// client-go's process-wide watch for rotated client certificates has no end.
 		goleak.IgnoreAnyFunction("k8s.io/client-go/transport.(*dynamicClientCert).run"),
-		goleak.IgnoreAnyFunction("k8s.io/client-go/transport.(*tlsTransportCache).get"),
+		// client-go's heartbeat of an exec session that was cut off goes on until its next beat.
+		goleak.IgnoreAnyFunction("k8s.io/client-go/tools/remotecommand.(*heartbeat).start"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),  // kept alive by client-go's shared transports
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), // as above
 		goleak.IgnoreAnyFunction("net/http.(*http2ClientConn).readLoop"),

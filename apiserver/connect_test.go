@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver"
 	"github.com/miniorch/miniorch/pkg/pki"
 )
 
@@ -301,7 +302,7 @@ func TestExec(t *testing.T) {
 
 // TestExecEndsWithTheServer: a session in a pod does not keep the server from stopping.
 func TestExecEndsWithTheServer(t *testing.T) {
-	c := startCluster(t)
+	c := startCluster(t, func(cfg *apiserver.Config) { cfg.ShutdownGrace = time.Minute })
 	c.account("default")
 	k := startKubelet(t, c, "n1", "n1")
 	addPod(t, c, "p", "n1", "c")

@@ -43,7 +43,8 @@ func startCluster(t testing.TB, change ...func(*apiserver.Config)) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := apiserver.Config{Listener: listener, Logger: slog.New(slog.DiscardHandler)}
+	// HTTP/2 takes a second to say goodbye, which tests do not wait for.
+	cfg := apiserver.Config{Listener: listener, Logger: slog.New(slog.DiscardHandler), ShutdownGrace: 20 * time.Millisecond}
 	security.Apply(&cfg)
 	for _, c := range change {
 		c(&cfg)
