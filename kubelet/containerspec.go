@@ -77,8 +77,27 @@ func unsupported(pod *corev1.Pod, c *corev1.Container) error {
 		return errors.New("volumeDevices are not supported")
 	case len(pod.Spec.ResourceClaims) > 0:
 		return errors.New("resourceClaims are not supported")
+	case localAppArmor(pod, c):
+		return errors.New("AppArmor profiles of the node are not supported")
+	}
+	for _, rule := range c.RestartPolicyRules {
+		if rule.Action != corev1.ContainerRestartRuleActionRestart {
+			return fmt.Errorf("restart rules with action %s are not supported", rule.Action)
+		}
 	}
 	return nil
+}
+
+// localAppArmor: the container wants a profile that it relies on.
+func localAppArmor(pod *corev1.Pod, c *corev1.Container) bool {
+	var profile *corev1.AppArmorProfile
+	if sc := pod.Spec.SecurityContext; sc != nil {
+		profile = sc.AppArmorProfile
+	}
+	if sc := c.SecurityContext; sc != nil && sc.AppArmorProfile != nil {
+		profile = sc.AppArmorProfile
+	}
+	return profile != nil && profile.Type == corev1.AppArmorProfileTypeLocalhost
 }
 
 func namespacesOf(pod *corev1.Pod, box sandbox.Result) container.Namespaces {

@@ -85,6 +85,12 @@ func TestContainerSpec(t *testing.T) {
 		{name: "no silent omissions", change: func(_ *corev1.Pod, c *corev1.Container) {
 			c.VolumeDevices = []corev1.VolumeDevice{{Name: "d"}}
 		}, err: "volumeDevices are not supported"},
+		{name: "no AppArmor profile is promised", change: func(p *corev1.Pod, _ *corev1.Container) {
+			p.Spec.SecurityContext = &corev1.PodSecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeLocalhost}}
+		}, err: "AppArmor"},
+		{name: "no restart rule is forgotten", change: func(_ *corev1.Pod, c *corev1.Container) {
+			c.RestartPolicyRules = []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestartAllContainers}}
+		}, err: "RestartAllContainers"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			spec, err := specOf(t, tc.change)
