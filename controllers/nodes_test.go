@@ -207,6 +207,7 @@ func TestUnscheduledTerminatingPodGoes(t *testing.T) {
 func TestCordonAndPressure(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		edit(w, "", "node-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
+		w.tick(time.Second) // the taint is written: no more conflicts
 		n := get[*corev1.Node](w, "", "node-1").DeepCopy()
 		api.NodeCondition(n, corev1.NodeDiskPressure).Status = corev1.ConditionTrue
 		if _, err := client.Of[*corev1.Node](w.admin).UpdateStatus(t.Context(), n); err != nil {
