@@ -22,6 +22,7 @@ type flaky struct {
 	storage.Store
 	failLists atomic.Int64  // so many of the next lists
 	breakAt   chan struct{} // each token breaks a watch
+	deafFor   atomic.Int64  // so many of the next requests for progress are lost
 	reason    error         // why
 }
 
@@ -59,6 +60,49 @@ func (s *flaky) Watch(ctx context.Context, prefix string, after int64) <-chan st
 		}
 	}()
 	return out
+}
+
+func (s *flaky) RequestProgress(ctx context.Context, prefix string) error {
+	if s.deafFor.Add(-1) >= 0 {
+		return nil
+	}
+	return s.Store.RequestProgress(ctx, prefix)
+}
+
+// A request for progress that the store has lost is made again.
+func TestProgressIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Store: memory.New(memory.Config{})}
+		f := begin(t, store, config())
+		rev := force(t, store, "/registry/core/nodes/x", []byte("{}"))
+		store.deafFor.Store(3)
+		begun := time.Now()
+		f.waitFor(rev)
+		if waited := time.Since(begun); waited != 3*progressRetry {
+			t.Errorf("it took %v", waited)
+		}
+		f.stop()
+	})
+}
+
+// A store that repeats itself does not make the cache repeat itself.
+func TestRepeatedEvents(t *testing.T) {
+	f := withMemory(t)
+	w := f.watch(WatchOptions{})
+	f.put("a", "1")
+	f.waitFor(f.put("a", "2"))
+	kvs, _, err := f.store.List(t.Context(), prefix, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.stop() // the cache is this goroutine's now
+	f.cache.apply(storage.Batch{Events: []storage.Event{{KV: kvs[0]}}, Progress: 3})
+	if events := f.read(w); len(events) != 0 {
+		t.Errorf("a stopped watcher got %v", events)
+	}
+	if n := f.cache.Stats().Events; n != 0 {
+		t.Errorf("the repetition is kept as an event")
+	}
 }
 
 func TestStoreFailures(t *testing.T) {

@@ -135,6 +135,7 @@ func TestForgottenItemsFreeTheBudget(t *testing.T) {
 	cfg.History, cfg.Budget = 8, NewBudget(1<<20)
 	f := begin(t, memory.New(memory.Config{}), cfg)
 	w := f.watch(WatchOptions{})
+	var events []Event
 	encode := func(it *Item) {
 		if _, err := it.Encoded(FormatJSON, func(api.Object) ([]byte, error) { return make([]byte, 100), nil }); err != nil {
 			t.Fatal(err)
@@ -148,11 +149,22 @@ func TestForgottenItemsFreeTheBudget(t *testing.T) {
 		f.waitFor(rev)
 		for e, ok := w.TryNext(); ok; e, ok = w.TryNext() {
 			encode(e.Item)
-			encode(e.Departed())
+			if len(events)%2 == 0 {
+				encode(e.Departed())
+			}
+			events = append(events, e)
 		}
 	}
 	// Each of the 8 events can hold its item, what was before and what departed.
 	if used, most := f.cache.cfg.Budget.Used(), int64(3*8*(100+encodingOverhead)); used == 0 || used > most {
 		t.Errorf("%d bytes are used, want at most %d", used, most)
+	}
+	used := f.cache.cfg.Budget.Used()
+	for _, e := range events[:150] {
+		encode(e.Item)
+		encode(e.Departed())
+	}
+	if now := f.cache.cfg.Budget.Used(); now != used {
+		t.Errorf("events that the cache has forgotten took %d bytes", now-used)
 	}
 }

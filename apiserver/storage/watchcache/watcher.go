@@ -46,6 +46,7 @@ func (e Event) Departed() *Item {
 	if d.item == nil {
 		it := e.Prev.at(e.Revision)
 		if d.dropped {
+			it.retire() // nobody would ever take it out of the budget
 			return it
 		}
 		d.item = it

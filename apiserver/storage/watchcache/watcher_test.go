@@ -410,6 +410,49 @@ func TestWatchSurvivesRestart(t *testing.T) {
 	}
 }
 
+// What is recalled is bounded like the rest of the history, and what is newest counts.
+func TestRecallIsBounded(t *testing.T) {
+	store := memory.New(memory.Config{})
+	for i := range 10 {
+		put(t, store, "a", fmt.Sprint(i))
+	}
+	cfg := config()
+	cfg.History = 4
+	f := begin(t, store, cfg)
+	for after, want := range map[int64]error{6: ErrGone, 7: nil} {
+		w, err := f.cache.Watch(t.Context(), WatchOptions{After: after})
+		if !errors.Is(err, want) {
+			t.Errorf("after %d: %v, want %v", after, err, want)
+		}
+		if err == nil {
+			if events := f.read(w); len(events) != 4 {
+				t.Errorf("after %d: %v", after, events)
+			}
+			w.Stop()
+		}
+	}
+	if n := f.cache.Stats().Events; n != 4 {
+		t.Errorf("%d events are kept, want 4", n)
+	}
+}
+
+// Whoever waits for a cell while it is being filled is woken.
+func TestCellWakes(t *testing.T) {
+	for range 20_000 {
+		c := &cell{}
+		go func() {
+			if w := c.fill(slow); w != nil {
+				close(*w)
+			}
+		}()
+		select {
+		case <-c.ready():
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody woke the waiter")
+		}
+	}
+}
+
 func TestRestartAfterCompaction(t *testing.T) {
 	store := memory.New(memory.Config{})
 	first := begin(t, store, config())
