@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/miniorch/miniorch/kubelet/runtime/supervise"
 	"github.com/miniorch/miniorch/pkg/pki"
 )
 
@@ -73,6 +74,11 @@ func (cl *Cluster) stopAll(progress *Progress) error {
 	}
 	if left > 0 {
 		return fmt.Errorf("%d processes of cluster %s do not end, see control group %s", left, cl.Plan.Name, group)
+	}
+	for _, h := range cl.Plan.nodes() {
+		if err := supervise.SweepSockets(filepath.Join(h.Dir, "run", "containerd")); err != nil {
+			return fmt.Errorf("removing sockets of %s: %w", h.Name, err)
+		}
 	}
 	progress.Say("all processes ended")
 	return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +37,8 @@ func (cl *Cluster) Kill(name string, agentOnly bool) error {
 		}
 		for _, pid := range pids {
 			if isAgent(pid) {
-				return unix.Kill(pid, unix.SIGKILL)
+				_, err := signalAll([]int{pid}, unix.SIGKILL, time.Now().Add(patience))
+				return err
 			}
 		}
 		return fmt.Errorf("%s does not run", name)

@@ -100,26 +100,60 @@ func within(cgroup, memberships string) bool {
 	return false
 }
 
-// signal sends sig to every process of the control group and waits until none is left, at
-// most for the patience given. It reports how many are left.
+// signal sends sig to every process of the control group and waits until all have ended,
+// at most for the patience given. It reports how many are left.
 func signal(cgroup string, sig unix.Signal, patience time.Duration) (left int, err error) {
 	deadline := time.Now().Add(patience)
-	for first := true; ; first = false {
+	for {
 		pids, err := processes(cgroup)
 		if err != nil || len(pids) == 0 {
 			return 0, err
 		}
-		if first || sig == unix.SIGKILL { // who was starting a process while we read may have hidden it
-			for _, pid := range pids {
-				if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-					return len(pids), fmt.Errorf("signalling process %d: %w", pid, err)
-				}
-			}
+		if left, err = signalAll(pids, sig, deadline); err != nil || left > 0 {
+			return left, err
 		}
-		if time.Now().After(deadline) {
-			return len(pids), nil
+		// Again: who was starting a process while we read may have hidden it.
+	}
+}
+
+// signalAll signals the processes and waits for the end of each. A process has ended when
+// its last thread has: only then are its sockets and locks free for a successor, so
+// looking for it in /proc would be too early.
+func signalAll(pids []int, sig unix.Signal, deadline time.Time) (left int, err error) {
+	var waits []unix.PollFd
+	defer func() {
+		for _, w := range waits {
+			unix.Close(int(w.Fd))
 		}
-		time.Sleep(10 * time.Millisecond)
+	}()
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return len(pids), fmt.Errorf("watching process %d: %w", pid, err)
+		}
+		waits = append(waits, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return len(pids), fmt.Errorf("signalling process %d: %w", pid, err)
+		}
+	}
+	for i := range waits {
+		if !ended(waits[i:i+1], deadline) {
+			left++
+		}
+	}
+	return left, nil
+}
+
+// ended waits for the process behind one pidfd.
+func ended(wait []unix.PollFd, deadline time.Time) bool {
+	for {
+		n, err := unix.Poll(wait, max(0, int(time.Until(deadline).Milliseconds())))
+		if n > 0 || !errors.Is(err, unix.EINTR) {
+			return n > 0
+		}
 	}
 }
 

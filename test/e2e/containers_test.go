@@ -28,7 +28,7 @@ func (w *world) testContainers(t *testing.T) {
 		expect(t, w.kubectl(t, "get", "pod", "crashing"), "CrashLoopBackOff")
 	})
 	t.Run("liveness probe", func(t *testing.T) {
-		w.field(t, "pod/unhealthy", ".status.containerStatuses[0].restartCount", "1")
+		w.field(t, "pod/unhealthy", ".status.containerStatuses[0].lastState.terminated.exitCode", "137")
 		w.event(t, "unhealthy", "Unhealthy", "Liveness probe failed")
 		w.event(t, "unhealthy", "Killing", "failed liveness probe, will be restarted")
 	})
@@ -77,7 +77,7 @@ func (w *world) kitchenSink(t *testing.T) {
 		"nameserver "+w.Plan.DNS.String(), "search default.svc.cluster.local svc.cluster.local cluster.local", "options ndots:5")
 	w.field(t, "pod/kitchen-sink", ".status.containerStatuses[0].state.terminated.message", "done\n")
 	w.field(t, "pod/kitchen-sink", ".status.initContainerStatuses[1].state.terminated.reason", "Completed")
-	w.field(t, "pod/kitchen-sink", ".status.qosClass", "Guaranteed")
+	w.field(t, "pod/kitchen-sink", ".status.qosClass", "Burstable") // the init containers ask for nothing
 }
 
 func (w *world) peers(t *testing.T) {

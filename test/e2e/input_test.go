@@ -39,7 +39,7 @@ func (w *world) testBadInput(t *testing.T) {
 		{"too large", admin, "POST", maps, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"bad"},"data":{"x":"` + strings.Repeat("y", 8<<20) + `"}}`, 413, nil},
 		{"no such resource", admin, "GET", "/api/v1/namespaces/default/gizmos", "", 404, []string{"404"}},
 		{"no such object", admin, "GET", maps + "/nobody", "", 404, []string{`configmaps \"nobody\" not found`}},
-		{"path traversal", admin, "GET", "/api/v1/namespaces/default/configmaps/..%2f..%2fsecrets", "", 404, nil},
+		{"path traversal", admin, "GET", "/api/v1/namespaces/default/configmaps/..%2f..%2fsecrets", "", 400, []string{"malformed path"}},
 		{"a stranger reads health", stranger, "GET", "/readyz", "", 200, []string{"ok"}},
 		{"a stranger reads nothing else", stranger, "GET", pods, "", 401, []string{"Unauthorized"}},
 		{"a stranger gets no discovery", stranger, "GET", "/apis", "", 401, nil},

@@ -161,6 +161,9 @@ func (w *world) containers(t *testing.T) map[string]string {
 	found := map[string]string{}
 	for _, p := range pods.Items {
 		for _, s := range p.Status.ContainerStatuses {
+			if s.State.Running == nil {
+				continue // it may change on its own
+			}
 			found[p.Name] += fmt.Sprintf("%s×%d ", s.ContainerID, s.RestartCount)
 		}
 	}
