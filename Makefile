@@ -39,7 +39,8 @@ down: ## remove everything that `make up` created (KEEP_DATA=1 keeps the data)
 	@$(BIN)/miniorchctl cluster down --name $(NAME) $(if $(KEEP_DATA),--keep-data)
 
 test: deps build images ## every test: unit, integration, end to end (as root)
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/e2e)
+	$(GO) test -timeout 15m -count 1 ./test/e2e
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
