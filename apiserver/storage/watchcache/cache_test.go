@@ -15,6 +15,7 @@ import (
 
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // flaky is a store whose lists fail and whose watches break off.
@@ -134,6 +135,10 @@ func TestCompactedAway(t *testing.T) {
 		f.put("b", "")
 		f.waitFor(3)
 		kept, _ := f.cache.Get(prefix + "b")
+		replaced, _ := f.cache.Get(prefix + "a")
+		if _, err := replaced.Encoded(FormatJSON, func(api.Object) ([]byte, error) { return []byte("{}"), nil }); err != nil {
+			t.Fatal(err)
+		}
 		w := f.watch(WatchOptions{})
 		unread := f.watch(WatchOptions{Initial: true})
 		store.failLists.Store(2)
@@ -153,6 +158,9 @@ func TestCompactedAway(t *testing.T) {
 		}
 		if again, _ := f.cache.Get(prefix + "b"); again != kept {
 			t.Error("an unchanged object was decoded again")
+		}
+		if used := f.cache.cfg.Budget.Used(); used != 0 {
+			t.Errorf("what was replaced still uses %d bytes", used)
 		}
 		f.stop()
 	})
