@@ -32,6 +32,12 @@ import (
 	"github.com/miniorch/miniorch/pkg/decision"
 )
 
+// Names are the controllers, as Config.Disable takes them, in the order of the roster.
+var Names = []string{
+	"replicaset", "deployment", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
+	"tainteviction", "podgc", "serviceaccount", "nodeipam", "rootca",
+}
+
 // NodeMonitor tunes how dead nodes are noticed.
 type NodeMonitor struct {
 	// GracePeriod is how long a node may miss its heartbeats. Default 40s.

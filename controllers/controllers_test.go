@@ -1,10 +1,15 @@
 package controllers
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/client/clienttest"
 )
 
 func TestNamespacesAreFurnished(t *testing.T) {
@@ -27,6 +32,28 @@ func TestNamespacesAreFurnished(t *testing.T) {
 			t.Error("the account and the bundle do not come back")
 		}
 	})
+}
+
+func TestNamesAreTheRoster(t *testing.T) {
+	transport := clienttest.NewServer(t)
+	m := New(transport, client.NewInformers(transport, client.Config{}), Config{
+		ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16"), RootCA: []byte("pem"),
+	})
+	var got []string
+	for _, e := range m.roster {
+		got = append(got, e.name)
+	}
+	if diff := cmp.Diff(Names, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, name := range Names {
+		m := New(transport, client.NewInformers(transport, client.Config{}), Config{
+			ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16"), RootCA: []byte("pem"), Disable: []string{name},
+		})
+		if len(m.roster) != len(Names)-1 {
+			t.Errorf("%s disabled leaves %d controllers, want %d", name, len(m.roster), len(Names)-1)
+		}
+	}
 }
 
 func TestNodesGetRanges(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/miniorch/miniorch/controllers"
 )
 
 // components are what --disable takes, besides names of single controllers.
@@ -105,7 +107,7 @@ func (o options) check(bind, advertise, pods, services string) (options, error) 
 	if o.ClusterCIDR.Overlaps(o.ServiceCIDR) {
 		return o, fmt.Errorf("--cluster-cidr %s and --service-cidr %s overlap", o.ClusterCIDR, o.ServiceCIDR)
 	}
-	return o, nil
+	return o, o.unknownDisable(controllers.Names)
 }
 
 func (o options) disabled(component string) bool { return slices.Contains(o.Disable, component) }
