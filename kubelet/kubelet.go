@@ -123,7 +123,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	all.Go(func() error { return k.follow(ctx) })
 	all.Go(func() error { return k.runPods(ctx) })
 	if k.cfg.Listener != nil {
-		s := server.New(k, server.Config{TLS: k.cfg.TLS, Metrics: k.metrics.registry, Logger: k.cfg.Logger})
+		s := server.New(k, server.Config{TLS: k.cfg.TLS, Metrics: k.metrics.registry, Decisions: k.cfg.Decisions, Logger: k.cfg.Logger})
 		all.Go(func() error { return s.Serve(ctx, k.cfg.Listener) })
 	}
 	return all.Wait()

@@ -1,5 +1,5 @@
 // Package server is the HTTPS side of a node: container logs, exec, health, the pods it
-// runs, and metrics. It serves the API server and administrators only, known by their
+// runs, metrics, and what it decided. It serves the API server and administrators only, known by their
 // client certificates; strangers get to know that it is alive.
 package server
 
@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/pkg/decision"
 )
 
 // Backend is what the server needs of the kubelet. Errors should be API errors.
@@ -44,7 +45,9 @@ type Config struct {
 	// TLS holds the node's certificate and the authority that signed clients' certificates.
 	TLS     *tls.Config
 	Metrics prometheus.Gatherer // nil: the default
-	Logger  *slog.Logger
+	// Decisions is served at /debug/decisions: what every component of this node's process decided.
+	Decisions *decision.Log
+	Logger    *slog.Logger
 }
 
 // Who may call, by the names in a client certificate.
@@ -75,6 +78,7 @@ func New(backend Backend, cfg Config) *Server {
 	known.Use(authorize)
 	known.HandleFunc("/pods", s.pods).Methods(http.MethodGet)
 	known.Handle("/metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	known.Handle("/debug/decisions", cfg.Decisions)
 	known.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", s.logs).Methods(http.MethodGet)
 	known.HandleFunc("/exec/{namespace}/{pod}/{container}", s.exec).Methods(http.MethodGet, http.MethodPost)
 	s.handler = r

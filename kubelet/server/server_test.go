@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/pkg/decision"
 	"github.com/miniorch/miniorch/pkg/pki"
 )
 
@@ -94,7 +95,9 @@ func serve(t *testing.T) (address string, client func(name, group string) *tls.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(echo{}, Config{TLS: &tls.Config{Certificates: []tls.Certificate{pair("system:node:n1", "system:nodes")}, ClientCAs: ca.Pool()}})
+	decisions := decision.NewLog(1)
+	decisions.Add(decision.Record{Component: "kubelet", Plan: "start web[0]"})
+	s := New(echo{}, Config{Decisions: decisions, TLS: &tls.Config{Certificates: []tls.Certificate{pair("system:node:n1", "system:nodes")}, ClientCAs: ca.Pool()}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()
@@ -126,6 +129,8 @@ func TestWhoMayAskWhat(t *testing.T) {
 		{"system:apiserver", "x", "/pods", 200, `"name":"p"`},
 		{"root", "system:masters", "/pods", 200, `"name":"p"`},
 		{"root", "system:masters", "/metrics", 200, "go_goroutines"},
+		{"root", "system:masters", "/debug/decisions", 200, `"plan":"start web[0]"`},
+		{"system:node:n2", "system:nodes", "/debug/decisions", 403, "only the API server"},
 		{"system:apiserver", "x", "/containerLogs/ns/p/c?follow=true&tailLines=5", 200, "ns/p/c follow=true tail=5"},
 		{"system:apiserver", "x", "/containerLogs/ns/p/c?tailLines=x", 400, "invalid tailLines"},
 		{"system:apiserver", "x", "/containerLogs/ns/waiting/c", 400, "waiting to start"},
