@@ -2,7 +2,36 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/miniorch/miniorch/kubelet/hollow"
+	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/decision"
 )
 
-func runHollow(context.Context, options) error { return errors.New("hollow nodes are not built yet") }
+// runHollow plays many nodes. One node's identity may not speak for others, so the
+// kubeconfig is an administrator's; all nodes share its connection.
+func runHollow(ctx context.Context, o options) error {
+	logger := o.logger()
+	slog.SetDefault(logger)
+	credentials, err := client.LoadKubeconfig(o.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	transport, err := client.NewHTTP(credentials)
+	if err != nil {
+		return fmt.Errorf("reading the credentials in %s: %w", o.Kubeconfig, err)
+	}
+	informers := client.NewInformers(transport, client.Config{Logger: logger})
+	config := hollow.Config{Count: o.Hollow, Logger: logger, Decisions: decision.NewLog(keptDecisions)}
+	if o.NodeIP.IsValid() {
+		config.NodeIP = o.NodeIP.String()
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, hollow.Run(ctx, transport, informers, config)) })
+	return group.Wait()
+}

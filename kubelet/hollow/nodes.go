@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/kubelet"
@@ -29,7 +30,7 @@ type Config struct {
 }
 
 // Run plays the nodes until ctx ends. transport and informers are shared by all; Run does
-// not run the informers.
+// not run the informers. All nodes together watch pods and nodes once.
 func Run(ctx context.Context, transport client.Transport, informers *client.Informers, cfg Config) error {
 	if cfg.Count < 1 {
 		return fmt.Errorf("simulating %d nodes: at least one is needed", cfg.Count)
@@ -52,6 +53,8 @@ func Run(ctx context.Context, transport client.Transport, informers *client.Info
 		return fmt.Errorf("simulating nodes: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	client.Split(informers, "spec.nodeName", func(p *corev1.Pod) string { return p.Spec.NodeName })
+	client.Split(informers, "metadata.name", func(n *corev1.Node) string { return n.Name })
 	all, ctx := errgroup.WithContext(ctx)
 	for i := range cfg.Count {
 		name := fmt.Sprintf("%s%d", cfg.Prefix, i)

@@ -78,7 +78,7 @@ func (d *dialer) changed() (bool, error) {
 
 // build makes a client from what was read last.
 func (d *dialer) build() (*http.Client, error) {
-	conf := &tls.Config{ServerName: d.cfg.ServerName, InsecureSkipVerify: d.cfg.Insecure} //nolint:gosec // only when the user asks for it
+	conf := &tls.Config{ServerName: d.cfg.ServerName, InsecureSkipVerify: d.cfg.Insecure} // only when the user asks for it
 	ca, cert, key := d.cfg.CAData, d.cfg.CertData, d.cfg.KeyData
 	if d.ca != nil {
 		ca = d.ca.data

@@ -42,16 +42,17 @@ type Informers struct {
 	cfg       Config
 	wake      chan struct{} // tells Run that views were added
 
-	mu    sync.Mutex
-	views []*view          // guarded by mu; in the order they were asked for
-	byID  map[viewID]*view // guarded by mu
+	mu     sync.Mutex
+	views  []*view            // guarded by mu; in the order they were asked for
+	byID   map[viewID]*view   // guarded by mu
+	splits map[splitID]*split // guarded by mu
 }
 
 // NewInformers returns an empty set that reads through t.
 func NewInformers(t Transport, cfg Config) *Informers {
 	return &Informers{
 		transport: t, cfg: cfg.withDefaults(),
-		wake: make(chan struct{}, 1), byID: make(map[viewID]*view),
+		wake: make(chan struct{}, 1), byID: make(map[viewID]*view), splits: make(map[splitID]*split),
 	}
 }
 
@@ -65,6 +66,11 @@ func (f *Informers) view(r api.Resource, s Selection) *view {
 	v := newView(id, f.cfg)
 	f.byID[id] = v
 	f.views = append(f.views, v)
+	if from, value := f.splitFor(r, s); from != nil {
+		v.part = true
+		from.add(value, v)
+		return v
+	}
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -88,6 +94,9 @@ func (f *Informers) Run(ctx context.Context) error {
 		added := f.from(started)
 		started += len(added)
 		for _, v := range added {
+			if v.part {
+				continue
+			}
 			r := &reflector{transport: f.transport, view: v, cfg: f.cfg}
 			running.Go(func() { r.run(ctx) })
 		}

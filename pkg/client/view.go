@@ -48,12 +48,15 @@ type view struct {
 	id     viewID
 	cfg    Config
 	synced chan struct{} // closed when the first complete view is there
+	part   bool          // fed by another view, not by a reflector
 
 	// delivery serializes handler calls with the registration of handlers, so that a new
 	// handler sees every object exactly once as new. It is taken before mu.
 	delivery sync.Mutex
 	handlers []func(old, obj api.Object) // guarded by delivery
 	complete bool                        // guarded by delivery: synced is closed
+	// completed is guarded by delivery: it is called once, before synced is closed.
+	completed []func()
 
 	mu      sync.RWMutex
 	tree    *btree.BTreeG[entry] // guarded by mu
@@ -213,10 +216,19 @@ func (v *view) replace(objs []api.Object) {
 	for _, o := range objs {
 		v.setLocked(o)
 	}
-	if !v.complete {
-		v.complete = true
-		close(v.synced)
+	v.completeLocked()
+}
+
+// completeLocked announces that the view holds everything, the first time.
+func (v *view) completeLocked() {
+	if v.complete {
+		return
 	}
+	v.complete = true
+	for _, tell := range v.completed {
+		tell()
+	}
+	close(v.synced)
 }
 
 func (v *view) tell(old, obj api.Object) {
