@@ -97,6 +97,11 @@ func (cl *Cluster) disconnect(progress *Progress) error {
 			return fmt.Errorf("deleting network namespace %s: %w", h.NetNS, err)
 		}
 	}
+	if cl.state.NetNSDir {
+		if err := releaseNetNSDir(); err != nil {
+			return err
+		}
+	}
 	cl.Plan.removeRules()
 	for _, name := range append(cl.linkNames(), cl.Plan.Bridge) { // routes go with the bridge
 		link, err := netlink.LinkByName(name)

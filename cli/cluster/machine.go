@@ -95,6 +95,35 @@ func (p Plan) ensureHost(h Host) error {
 	return inside.RouteReplace(&netlink.Route{Gw: p.Gateway().AsSlice()})
 }
 
+// ensureNetNSDir makes /run/netns a mount of its own that mount namespaces share, as
+// `ip netns add` does when it finds none. Done later by somebody else it would hide our
+// namespaces' mounts below another one. It reports whether there was none.
+func ensureNetNSDir() (made bool, err error) {
+	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+		return false, err
+	}
+	share := func() error { return unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	if share() == nil {
+		return false, nil
+	}
+	if err := unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return false, fmt.Errorf("mounting %s on itself: %w", netnsDir, err)
+	}
+	return true, share()
+}
+
+// releaseNetNSDir undoes ensureNetNSDir unless somebody has namespaces there.
+func releaseNetNSDir() error {
+	entries, err := os.ReadDir(netnsDir)
+	if err != nil || len(entries) > 0 {
+		return nil
+	}
+	if err := unix.Unmount(netnsDir, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("unmounting %s: %w", netnsDir, err)
+	}
+	return nil
+}
+
 // ensureNetNS opens the named namespace, made if it does not exist, without moving any
 // thread that Go goes on using.
 func ensureNetNS(name string) (netns.NsHandle, error) {

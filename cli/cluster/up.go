@@ -145,6 +145,11 @@ func prepare(c Config) (*Cluster, error) {
 	if s.IPForward == "" {
 		s.IPForward = before
 	}
+	made, err := ensureNetNSDir()
+	if err != nil {
+		return nil, err
+	}
+	s.NetNSDir = s.NetNSDir || made
 	return &Cluster{Config: c, Plan: plan, state: s}, s.save()
 }
 

@@ -20,6 +20,10 @@ import (
 // components are what --disable takes, besides names of single controllers.
 var components = []string{"scheduler", "controllers"}
 
+// leastGrace is the shortest time after which silence means death: one heartbeat of 10 s
+// and what a busy machine may delay it.
+const leastGrace = 15 * time.Second
+
 // options are the flags, checked.
 type options struct {
 	DataDir          string
@@ -103,6 +107,9 @@ func (o options) check(bind, advertise, pods, services string) (options, error) 
 	}
 	if o.ServiceCIDR, err = netip.ParsePrefix(services); err != nil {
 		return o, fmt.Errorf("--service-cidr %q is not a range such as 10.96.0.0/16", services)
+	}
+	if o.NodeMonitorGrace < leastGrace {
+		return o, fmt.Errorf("--node-monitor-grace-period %s: at least %s, since nodes report every 10s", o.NodeMonitorGrace, leastGrace)
 	}
 	if o.ClusterCIDR.Overlaps(o.ServiceCIDR) {
 		return o, fmt.Errorf("--cluster-cidr %s and --service-cidr %s overlap", o.ClusterCIDR, o.ServiceCIDR)

@@ -48,7 +48,7 @@ func (w *world) ordinaryWork(t *testing.T, program string) {
 	expect(t, run("", "-n", "work", "wait", "--for=condition=Available", "deployment/web", "--timeout=3m"), "condition met")
 
 	expect(t, run("", "-n", "work", "get", "all"), "pod/web-", "service/web", "deployment.apps/web", "replicaset.apps/web-")
-	expect(t, run("", "-n", "work", "get", "pods", "-o", "wide"), "READY", "IP", "NODE", "10.244.")
+	expect(t, run("", "-n", "work", "get", "pods", "-o", "wide"), "READY", "IP", "NODE", strings.TrimSuffix(w.Plan.Pods.Addr().String(), "0.0"))
 	expect(t, run("", "-n", "work", "get", "deployment", "web", "-o", "yaml"), "kind: Deployment", "progressDeadlineSeconds: 600")
 	expect(t, run("", "-n", "work", "get", "configmap", "settings", "-o", "json"), `"color": "blue"`)
 	if got := run("", "-n", "work", "get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}"); got != "1" {

@@ -52,8 +52,8 @@ func TestCluster(t *testing.T) {
 	w := &world{bin: bin, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	config := cluster.Config{
 		Name: "e2e", Nodes: 2, BinDir: bin, ImageDir: filepath.Join(bin, "images"), Kubeconfig: w.kubeconfig,
-		// Short enough for a test to see a node die, long enough for a busy machine.
-		MasterFlags: []string{"--node-monitor-grace-period=8s"},
+		// As short as nodes that say every ten seconds that they live allow.
+		MasterFlags: []string{"--node-monitor-grace-period=16s"},
 	}
 	out := testWriter{t}
 	progress := cluster.NewProgress(out)

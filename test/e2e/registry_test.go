@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -72,8 +73,8 @@ func (w *world) registry(t *testing.T, program string, port int, passwords strin
 	check(t, err)
 	ref, err := name.ParseReference(fmt.Sprintf("127.0.0.1:%d/pulled/demo:v1", port), name.Insecure)
 	check(t, err)
-	transport := &http.Transport{Dial: func(network, address string) (conn net.Conn, err error) {
-		w.inNetworkOf(t, "node-1", func() error { conn, err = net.Dial(network, address); return nil })
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		w.inNetworkOf(t, "node-1", func() error { conn, err = new(net.Dialer).DialContext(ctx, network, address); return nil })
 		return conn, err
 	}}
 	defer transport.CloseIdleConnections()
