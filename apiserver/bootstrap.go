@@ -1,5 +1,7 @@
 package apiserver
 
+//lint:file-ignore SA1019 clients still read Endpoints, and look for the kubernetes Service there.
+
 import (
 	"context"
 	"fmt"
@@ -209,22 +211,22 @@ func ensureService(t client.Transport, want *corev1.Service) func(context.Contex
 	}
 }
 
-func (s *Server) endpoints() *corev1.Endpoints { //nolint:staticcheck // clients still read it
-	return &corev1.Endpoints{ //nolint:staticcheck // as above
+func (s *Server) endpoints() *corev1.Endpoints {
+	return &corev1.Endpoints{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: kubernetesService,
 			Labels: map[string]string{discoveryv1.LabelSkipMirror: "true"}, // the slice is written beside it
 		},
-		Subsets: []corev1.EndpointSubset{{ //nolint:staticcheck // as above
-			Addresses: []corev1.EndpointAddress{{IP: s.cfg.AdvertiseAddress.String()}},                                 //nolint:staticcheck // as above
-			Ports:     []corev1.EndpointPort{{Name: "https", Port: s.cfg.AdvertisePort, Protocol: corev1.ProtocolTCP}}, //nolint:staticcheck // as above
+		Subsets: []corev1.EndpointSubset{{
+			Addresses: []corev1.EndpointAddress{{IP: s.cfg.AdvertiseAddress.String()}},
+			Ports:     []corev1.EndpointPort{{Name: "https", Port: s.cfg.AdvertisePort, Protocol: corev1.ProtocolTCP}},
 		}},
 	}
 }
 
-func ensureEndpoints(t client.Transport, want *corev1.Endpoints) func(context.Context) (string, error) { //nolint:staticcheck // as above
+func ensureEndpoints(t client.Transport, want *corev1.Endpoints) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		c := client.Of[*corev1.Endpoints](t) //nolint:staticcheck // as above
+		c := client.Of[*corev1.Endpoints](t)
 		have, err := c.Get(ctx, want.Namespace, want.Name)
 		if apierrors.IsNotFound(err) {
 			_, err = c.Create(ctx, want)

@@ -1,5 +1,7 @@
 package apiserver_test
 
+//lint:file-ignore SA1019 clients still read Endpoints.
+
 import (
 	"context"
 	"net"
@@ -79,7 +81,7 @@ func checkEndpoint(t *testing.T, admin client.Transport, address string) {
 	if len(slice.Endpoints) != 1 || slice.Endpoints[0].Addresses[0] != address || *slice.Ports[0].Port != 7443 || slice.Labels[discoveryv1.LabelServiceName] != "kubernetes" {
 		t.Errorf("slice: %+v", slice)
 	}
-	old := must(client.Of[*corev1.Endpoints](admin).Get(t.Context(), "default", "kubernetes"))(t) //nolint:staticcheck // clients still read it
+	old := must(client.Of[*corev1.Endpoints](admin).Get(t.Context(), "default", "kubernetes"))(t)
 	if len(old.Subsets) != 1 || old.Subsets[0].Addresses[0].IP != address {
 		t.Errorf("endpoints: %+v", old.Subsets)
 	}

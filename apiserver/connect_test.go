@@ -330,7 +330,7 @@ func TestExecEndsWithTheServer(t *testing.T) {
 	if took := time.Since(start); took > 4*time.Second {
 		t.Errorf("stopping took %v: a watch or a session held it up", took)
 	}
-	for range watching.ResultChan() { //nolint:revive // until it is closed
+	for range watching.ResultChan() { // until it is closed
 	}
 	select {
 	case <-ended:

@@ -1,5 +1,7 @@
 package controllers
 
+//lint:file-ignore SA1019 the deprecated Endpoints are tested.
+
 import (
 	"fmt"
 	"testing"
@@ -23,11 +25,11 @@ func TestServicesHaveEndpoints(t *testing.T) {
 				inThem += len(s.Endpoints)
 			}
 			out := fmt.Sprintf("slices: %v with %d, ", len(slices) > 0, inThem)
-			if !exists[*corev1.Endpoints](w, "default", name) { //nolint:staticcheck // the deprecated kind is what is tested
+			if !exists[*corev1.Endpoints](w, "default", name) {
 				return out + "no endpoints object"
 			}
 			n := 0
-			for _, s := range get[*corev1.Endpoints](w, "default", name).Subsets { //nolint:staticcheck // as above
+			for _, s := range get[*corev1.Endpoints](w, "default", name).Subsets {
 				n += len(s.Addresses)
 			}
 			return out + fmt.Sprintf("endpoints of %d", n)

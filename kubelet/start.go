@@ -81,7 +81,8 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 			return image, nil
 		}
 		if policy == corev1.PullNever {
-			err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image) //nolint:staticcheck // users read it as a sentence
+			//lint:ignore ST1005 users read it as a sentence.
+			err := fmt.Errorf("Container image %q is not present with pull policy of Never", c.Image)
 			w.containerEvent(pod, c.Name, corev1.EventTypeWarning, lifecycle.ReasonErrImageNeverPull, "%v", err)
 			return image, &startFailure{lifecycle.ReasonErrImageNeverPull, err}
 		}

@@ -131,9 +131,11 @@ func checkKind(obj runtime.Object, want schema.GroupVersionKind) error {
 		return nil
 	}
 	if got.Kind == "" {
+		//lint:ignore ST1005 these are Kubernetes' words.
 		return badBody(want, errors.New("Object 'Kind' is missing"))
 	}
 	if got.GroupVersion().Empty() {
+		//lint:ignore ST1005 these are Kubernetes' words.
 		return badBody(want, errors.New("Object 'apiVersion' is missing"))
 	}
 	if got != want {

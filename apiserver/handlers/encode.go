@@ -89,6 +89,7 @@ func partial(obj api.Object) *metav1.PartialObjectMetadata {
 func copyMeta(o metav1.Object) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name: o.GetName(), GenerateName: o.GetGenerateName(), Namespace: o.GetNamespace(), UID: o.GetUID(),
+		//lint:ignore SA1019 a complete copy copies selfLink too.
 		ResourceVersion: o.GetResourceVersion(), Generation: o.GetGeneration(), SelfLink: o.GetSelfLink(),
 		CreationTimestamp: o.GetCreationTimestamp(), DeletionTimestamp: o.GetDeletionTimestamp(),
 		DeletionGracePeriodSeconds: o.GetDeletionGracePeriodSeconds(), Labels: o.GetLabels(), Annotations: o.GetAnnotations(),

@@ -1,5 +1,7 @@
 package registry
 
+//lint:file-ignore SA1019 Endpoints are deprecated, and served.
+
 import (
 	"net"
 	"strconv"
@@ -15,12 +17,12 @@ import (
 
 // endpoints is the old form of EndpointSlice, served for clients that still read it.
 func endpoints() resource.Descriptor {
-	type eps = *corev1.Endpoints //nolint:staticcheck // deprecated, and still served
+	type eps = *corev1.Endpoints
 	return describe(kind[eps]{
 		singular:            "endpoints",
 		shortNames:          []string{"ep"},
-		new:                 func() eps { return &corev1.Endpoints{} },                //nolint:staticcheck // as above
-		newList:             func() runtime.Object { return &corev1.EndpointsList{} }, //nolint:staticcheck // as above
+		new:                 func() eps { return &corev1.Endpoints{} },
+		newList:             func() runtime.Object { return &corev1.EndpointsList{} },
 		defaults:            defaultEndpoints,
 		validate:            validateEndpoints,
 		createOnUpdate:      true,
@@ -33,7 +35,7 @@ func endpoints() resource.Descriptor {
 	})
 }
 
-func defaultEndpoints(e *corev1.Endpoints) { //nolint:staticcheck // deprecated, and still served
+func defaultEndpoints(e *corev1.Endpoints) {
 	for i := range e.Subsets {
 		ports := e.Subsets[i].Ports
 		for j := range ports {
@@ -44,7 +46,7 @@ func defaultEndpoints(e *corev1.Endpoints) { //nolint:staticcheck // deprecated,
 	}
 }
 
-func validateEndpoints(e *corev1.Endpoints) field.ErrorList { //nolint:staticcheck // deprecated, and still served
+func validateEndpoints(e *corev1.Endpoints) field.ErrorList {
 	var errs field.ErrorList
 	for i, subset := range e.Subsets {
 		path := field.NewPath("subsets").Index(i)
@@ -64,7 +66,7 @@ func validateEndpoints(e *corev1.Endpoints) field.ErrorList { //nolint:staticche
 	return errs
 }
 
-func validateEndpointAddress(a corev1.EndpointAddress, path *field.Path) field.ErrorList { //nolint:staticcheck // as above
+func validateEndpointAddress(a corev1.EndpointAddress, path *field.Path) field.ErrorList {
 	errs := validateEndpointIP(a.IP, path.Child("ip"))
 	if a.Hostname != "" {
 		errs = append(errs, invalids(path.Child("hostname"), a.Hostname, utilvalidation.IsDNS1123Label(a.Hostname))...)
@@ -102,7 +104,7 @@ func validateEndpointIP(value string, path *field.Path) field.ErrorList {
 	return errs
 }
 
-func validateEndpointsPort(p corev1.EndpointPort, needsName bool, path *field.Path) field.ErrorList { //nolint:staticcheck // as above
+func validateEndpointsPort(p corev1.EndpointPort, needsName bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	switch {
 	case needsName && p.Name == "":
@@ -123,7 +125,7 @@ func validateProtocol(p corev1.Protocol, path *field.Path) field.ErrorList {
 }
 
 // printEndpoints shows the first three ready addresses, and how many more there are.
-func printEndpoints(e *corev1.Endpoints) string { //nolint:staticcheck // as above
+func printEndpoints(e *corev1.Endpoints) string {
 	var all []string
 	for _, subset := range e.Subsets {
 		for _, a := range subset.Addresses {

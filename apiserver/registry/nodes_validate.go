@@ -121,6 +121,7 @@ func validateNodeStatusUpdate(n, _ *corev1.Node) field.ErrorList {
 
 // warnNode names what no agent here acts upon.
 func warnNode(n, _ *corev1.Node, _ bool) []string {
+	//lint:ignore SA1019 a removed field is still a field that clients can send.
 	if n.Spec.ConfigSource == nil {
 		return nil
 	}

@@ -51,7 +51,7 @@ func TestClientVerbs(t *testing.T) {
 		}
 		next := one.DeepCopy()
 		next.Data["k"] = "w"
-		if next, err = c.Update(e.ctx, next); err != nil {
+		if _, err = c.Update(e.ctx, next); err != nil {
 			t.Fatal(err)
 		}
 		if next, err = c.Patch(e.ctx, "default", "a", types.MergePatchType, []byte(`{"data":{"l":"x"}}`), ""); err != nil || next.Data["k"] != "w" || next.Data["l"] != "x" {

@@ -197,7 +197,7 @@ func (s *Store) newMeta(obj api.Object) {
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
 	obj.SetManagedFields(nil)
-	obj.SetSelfLink("") //nolint:staticcheck // old clients may still send it
+	obj.SetSelfLink("") // old clients may still send it
 	obj.SetGeneration(0)
 	obj.SetResourceVersion("")
 }

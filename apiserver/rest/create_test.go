@@ -1,5 +1,7 @@
 package rest_test
 
+//lint:file-ignore SA1019 what a client writes to selfLink is dropped.
+
 import (
 	"regexp"
 	"strings"

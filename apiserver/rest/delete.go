@@ -69,7 +69,8 @@ func (s *Store) checkPreconditions(obj api.Object, p *metav1.Preconditions) erro
 		return s.wrongUID(obj, *p.UID)
 	}
 	if p.ResourceVersion != nil && *p.ResourceVersion != obj.GetResourceVersion() {
-		return s.conflict(obj.GetName(), fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", //nolint:staticcheck // Kubernetes' words
+		//lint:ignore ST1005 these are Kubernetes' words.
+		return s.conflict(obj.GetName(), fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v",
 			*p.ResourceVersion, obj.GetResourceVersion()))
 	}
 	return nil

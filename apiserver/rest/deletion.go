@@ -1,5 +1,7 @@
 package rest
 
+//lint:file-ignore SA1019 old clients still send orphanDependents.
+
 import (
 	"slices"
 	"time"
@@ -115,9 +117,9 @@ func setPropagation(d *resource.Descriptor, obj api.Object, opts metav1.DeleteOp
 // propagation: what the request says, else what an earlier one said, else what the kind does.
 func propagation(d *resource.Descriptor, finalizers []string, opts metav1.DeleteOptions) metav1.DeletionPropagation {
 	switch {
-	case opts.OrphanDependents != nil && *opts.OrphanDependents: //nolint:staticcheck // old clients still send it
+	case opts.OrphanDependents != nil && *opts.OrphanDependents:
 		return metav1.DeletePropagationOrphan
-	case opts.OrphanDependents != nil: //nolint:staticcheck // old clients still send it
+	case opts.OrphanDependents != nil:
 		return metav1.DeletePropagationBackground
 	case opts.PropagationPolicy != nil:
 		return *opts.PropagationPolicy

@@ -114,7 +114,8 @@ func (u *update) decideCreate(ctx context.Context) (change, error) {
 		u.uid = obj.GetUID()
 	}
 	if u.uid != "" {
-		return change{}, s.conflict(u.name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: ", u.uid)) //nolint:staticcheck // Kubernetes' words
+		//lint:ignore ST1005 these are Kubernetes' words.
+		return change{}, s.conflict(u.name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: ", u.uid))
 	}
 	return s.prepareCreate(ctx, u.ns, obj, u.dryRun)
 }
@@ -268,7 +269,7 @@ func keepMeta(obj, old api.Object) {
 		obj.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
 	}
 	obj.SetManagedFields(old.GetManagedFields())
-	obj.SetSelfLink("") //nolint:staticcheck // old clients may still send it
+	obj.SetSelfLink("") // old clients may still send it
 }
 
 func (s *Store) conflict(name string, err error) error {
@@ -276,7 +277,8 @@ func (s *Store) conflict(name string, err error) error {
 }
 
 func (s *Store) wrongUID(old api.Object, want types.UID) error {
-	return s.conflict(old.GetName(), fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", want, old.GetUID())) //nolint:staticcheck // Kubernetes' words
+	//lint:ignore ST1005 these are Kubernetes' words.
+	return s.conflict(old.GetName(), fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", want, old.GetUID()))
 }
 
 func asBadRequest(err error) error {

@@ -1,5 +1,7 @@
 package endpoints
 
+//lint:file-ignore SA1019 Endpoints are deprecated, and served.
+
 import (
 	"cmp"
 	"fmt"
@@ -21,7 +23,7 @@ const (
 
 // Plan is what is to be done about the Endpoints of one Service: at most one field is set.
 type Plan struct {
-	Create, Update, Delete *corev1.Endpoints //nolint:staticcheck // served for clients that still read it
+	Create, Update, Delete *corev1.Endpoints
 	// Lost is the number of addresses that are there before and not after, of Had.
 	Lost, Had int
 }
@@ -45,9 +47,9 @@ func (p Plan) String() string {
 
 // observed is what is decided from.
 type observed struct {
-	Service  *corev1.Service   // nil: it is gone
-	Pods     []*corev1.Pod     // that it selects
-	Existing *corev1.Endpoints //nolint:staticcheck // as above
+	Service  *corev1.Service // nil: it is gone
+	Pods     []*corev1.Pod   // that it selects
+	Existing *corev1.Endpoints
 }
 
 // decide compares the Endpoints that a Service should have with those that it has. Endpoints that
@@ -77,7 +79,6 @@ func decide(o observed) Plan {
 	return Plan{Update: changed, Lost: n, Had: had}
 }
 
-//nolint:staticcheck // as above
 func render(o observed) *corev1.Endpoints {
 	ep := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: o.Service.Namespace, Name: o.Service.Name, Labels: backends.Labels(o.Service)}}
 	ep.Labels[backends.LabelEndpointsManagedBy] = manager
@@ -103,8 +104,8 @@ func overCapacity(have, want map[string]string) map[string]string {
 
 // target is one pod's address, as it goes into a subset.
 type target struct {
-	corev1.EndpointAddress //nolint:staticcheck // as above
-	ready                  bool
+	corev1.EndpointAddress
+	ready bool
 }
 
 func targets(o observed) (out []target, cut bool) {
@@ -133,7 +134,7 @@ func targets(o observed) (out []target, cut bool) {
 
 // subsets groups ports that lead to the same addresses: mostly that is one subset.
 //
-//nolint:staticcheck // as above
+
 func subsets(o observed) (out []corev1.EndpointSubset, cut bool) {
 	all, cut := targets(o)
 	pods := map[string]*corev1.Pod{}
@@ -166,7 +167,6 @@ func subsets(o observed) (out []corev1.EndpointSubset, cut bool) {
 	return out, cut
 }
 
-//nolint:staticcheck // as above
 func portsOf(svc *corev1.Service, p *corev1.Pod) []corev1.EndpointPort {
 	var ports []corev1.EndpointPort
 	for i := range svc.Spec.Ports {
@@ -179,7 +179,6 @@ func portsOf(svc *corev1.Service, p *corev1.Pod) []corev1.EndpointPort {
 	return ports
 }
 
-//nolint:staticcheck // as above
 func comparePorts(a, b corev1.EndpointPort) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.Port, b.Port), strings.Compare(string(a.Protocol), string(b.Protocol)))
 }
@@ -192,7 +191,6 @@ func identity(ts []target) string {
 	return b.String()
 }
 
-//nolint:staticcheck // as above
 func subset(ts []target, ports []corev1.EndpointPort) corev1.EndpointSubset {
 	s := corev1.EndpointSubset{Ports: ports}
 	for _, t := range ts {
@@ -207,7 +205,7 @@ func subset(ts []target, ports []corev1.EndpointPort) corev1.EndpointSubset {
 
 // lost counts the addresses of ep that are not in after.
 //
-//nolint:staticcheck // as above
+
 func lost(ep *corev1.Endpoints, after []corev1.EndpointSubset) (n, had int) {
 	stays := map[string]bool{}
 	each := func(all []corev1.EndpointSubset, f func(ip string)) {

@@ -1,5 +1,7 @@
 package endpoints
 
+//lint:file-ignore SA1019 Endpoints are deprecated, and served.
+
 import (
 	"fmt"
 	"strings"
@@ -48,7 +50,6 @@ func otherPort(p *corev1.Pod)   { p.Spec.Containers[0].Ports[0].ContainerPort = 
 func noPort(p *corev1.Pod)      { p.Spec.Containers[0].Ports = nil }
 func publish(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }
 
-//nolint:staticcheck // the deprecated kind is what is tested
 func show(ep *corev1.Endpoints) string {
 	var out []string
 	for _, s := range ep.Subsets {

@@ -3,6 +3,8 @@
 // managed-by label and those named like a Service with a selector, no others.
 package endpoints
 
+//lint:file-ignore SA1019 Endpoints are deprecated, and served.
+
 import (
 	"context"
 	"fmt"
@@ -21,7 +23,7 @@ import (
 
 // Controller reconciles the Endpoints of Services.
 //
-//nolint:staticcheck // served for clients that still read it
+
 type Controller struct {
 	cfg       control.Config
 	services  *client.Informer[*corev1.Service]
@@ -35,7 +37,7 @@ type Controller struct {
 
 // New wires the controller; Run starts it.
 //
-//nolint:staticcheck // as above
+
 func New(t client.Transport, informers *client.Informers, cfg control.Config) *Controller {
 	c := &Controller{
 		cfg:       cfg.WithDefaults("endpoints"),

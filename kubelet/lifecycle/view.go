@@ -179,8 +179,6 @@ func (u *unit) restartCount(reported []corev1.ContainerStatus) int {
 	return next
 }
 
-func (v *view) units() []*unit { return append(slices.Clone(v.init), v.apps...) }
-
 // initialized: all init containers have done their part, or an app container was already
 // created, which means that they once had.
 func (v *view) initialized() bool {

@@ -1,5 +1,7 @@
 package api
 
+//lint:file-ignore SA1019 clients still read Endpoints.
+
 import (
 	"fmt"
 	"reflect"
@@ -21,7 +23,7 @@ var roster = []struct {
 	{&corev1.Node{}, Resource{"", "v1", "nodes", "Node", false}},
 	{&corev1.Pod{}, Resource{"", "v1", "pods", "Pod", true}},
 	{&corev1.Service{}, Resource{"", "v1", "services", "Service", true}},
-	{&corev1.Endpoints{}, Resource{"", "v1", "endpoints", "Endpoints", true}}, //nolint:staticcheck // served for clients that still read it
+	{&corev1.Endpoints{}, Resource{"", "v1", "endpoints", "Endpoints", true}},
 	{&corev1.ConfigMap{}, Resource{"", "v1", "configmaps", "ConfigMap", true}},
 	{&corev1.Secret{}, Resource{"", "v1", "secrets", "Secret", true}},
 	{&corev1.Event{}, Resource{"", "v1", "events", "Event", true}},

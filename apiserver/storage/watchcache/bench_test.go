@@ -35,7 +35,7 @@ func realPod(i int) *corev1.Pod {
 			Name: name, GenerateName: "web-6f7b9c5d8-", Namespace: "default", UID: "3a5b2a4e-0b7c-4a53-9d0e-0f4a5a0f6f11", CreationTimestamp: now,
 			Labels:          map[string]string{"app": "web", "pod-template-hash": "6f7b9c5d8"},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-6f7b9c5d8", UID: "u", Controller: new(bool)}},
-			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Operation: "Update", APIVersion: "v1", Time: &now, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: fmt.Appendf(nil, `{"f:spec":{%q:{}}}`, strings.Repeat("f", 800))}}},
+			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Operation: "Update", APIVersion: "v1", Time: &now, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fmt.Sprintf(`{"f:spec":{%q:{}}}`, strings.Repeat("f", 800)))}},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: fmt.Sprintf("node-%d", i%100), RestartPolicy: "Always", ServiceAccountName: "default", SchedulerName: "default-scheduler", DNSPolicy: "ClusterFirst",
