@@ -125,6 +125,8 @@ func TestLog(t *testing.T) {
 		{name: "bad number", path: "one/log?tailLines=-1", code: 422, body: "tailLines"},
 		{name: "skipping verification", path: "one/log?insecureSkipTLSVerifyBackend=true", code: 422, body: "always verified"},
 		{name: "the kubelet says no such log", path: "one/log", kubelet: text(404, "no log yet"), code: 404, body: "no log yet", asked: "GET /containerLogs/default/one/only?"},
+		{name: "the kubelet answers with a Status", path: "one/log", kubelet: text(400, `{"kind":"Status","apiVersion":"v1","message":"is waiting to start","code":400}`),
+			code: 400, body: `"message":"is waiting to start"`, asked: "GET /containerLogs/default/one/only?"},
 		{name: "the kubelet refuses us", path: "one/log", kubelet: text(403, "who are you"), code: 500, body: "refused the API server", asked: "GET /containerLogs/default/one/only?"},
 		{name: "the kubelet redirects", path: "one/log", kubelet: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere/", http.StatusFound)

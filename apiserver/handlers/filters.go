@@ -111,7 +111,31 @@ func (h *Handler) authenticated(w http.ResponseWriter, r *http.Request, next htt
 		user = auth.Stranger()
 	}
 	r.Header.Del("Authorization") // nothing behind this line has a use for it
+	if user, err = h.impersonated(r, user); err != nil {
+		writeError(w, r, err)
+		return
+	}
 	next.ServeHTTP(w, r.WithContext(auth.WithUser(r.Context(), user)))
+}
+
+// impersonated returns whom the request is to be treated as from: its sender, or who the sender
+// asks to be and may be.
+func (h *Handler) impersonated(r *http.Request, sender auth.User) (auth.User, error) {
+	as, needs, asked, err := auth.Impersonated(r.Header)
+	if err != nil {
+		return auth.User{}, apierrors.NewBadRequest(err.Error())
+	}
+	if !asked {
+		return sender, nil
+	}
+	for _, need := range needs {
+		need.User = sender
+		if err := h.authorize(r.Context(), need); err != nil {
+			return auth.User{}, err
+		}
+	}
+	auth.DropImpersonation(r.Header)
+	return as, nil
 }
 
 // authorize asks whether the request may go on. A stranger is told to say who it is.

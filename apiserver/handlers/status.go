@@ -61,9 +61,13 @@ func methodNotAllowed(t target, verb string) error {
 	return apierrors.NewMethodNotSupported(schema.GroupResource{Group: t.group, Resource: t.resource}, verb)
 }
 
-// pathNotFound is the answer to a URL at which nothing is.
+// pathNotFound is the answer to a URL at which nothing is. It has details, if empty ones:
+// clients look there to tell it from an object that does not exist, and kubectl does
+// so without looking whether there are any.
 func pathNotFound() error {
-	return failure(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+	err := failure(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+	err.ErrStatus.Details = &metav1.StatusDetails{}
+	return err
 }
 
 // NotFound answers that there is nothing at the request's path.

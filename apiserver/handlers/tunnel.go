@@ -3,6 +3,7 @@ package handlers
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -122,7 +123,11 @@ func plainProtocols(r *http.Request) string {
 func complaint(response *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxComplaint))
 	message := strings.TrimSpace(string(text))
-	if message == "" {
+	var status metav1.Status
+	switch {
+	case json.Unmarshal(text, &status) == nil && status.Kind == "Status" && status.Message != "":
+		message = status.Message
+	case message == "":
 		message = response.Status
 	}
 	code, reason := response.StatusCode, metav1.StatusReasonInternalError
