@@ -133,8 +133,6 @@ func targets(o observed) (out []target, cut bool) {
 }
 
 // subsets groups ports that lead to the same addresses: mostly that is one subset.
-//
-
 func subsets(o observed) (out []corev1.EndpointSubset, cut bool) {
 	all, cut := targets(o)
 	pods := map[string]*corev1.Pod{}
@@ -204,8 +202,6 @@ func subset(ts []target, ports []corev1.EndpointPort) corev1.EndpointSubset {
 }
 
 // lost counts the addresses of ep that are not in after.
-//
-
 func lost(ep *corev1.Endpoints, after []corev1.EndpointSubset) (n, had int) {
 	stays := map[string]bool{}
 	each := func(all []corev1.EndpointSubset, f func(ip string)) {

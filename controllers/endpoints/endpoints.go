@@ -22,8 +22,6 @@ import (
 )
 
 // Controller reconciles the Endpoints of Services.
-//
-
 type Controller struct {
 	cfg       control.Config
 	services  *client.Informer[*corev1.Service]
@@ -36,8 +34,6 @@ type Controller struct {
 }
 
 // New wires the controller; Run starts it.
-//
-
 func New(t client.Transport, informers *client.Informers, cfg control.Config) *Controller {
 	c := &Controller{
 		cfg:       cfg.WithDefaults("endpoints"),
