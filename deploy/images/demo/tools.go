@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -21,7 +23,11 @@ func get(ctx context.Context, args arguments) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	trust, err := trusted(args.text("ca", ""))
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: trust}}
 	return repeat(ctx, args, func(ctx context.Context) (string, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -41,6 +47,22 @@ func get(ctx context.Context, args arguments) error {
 		}
 		return strings.TrimSpace(string(body)), nil
 	})
+}
+
+// trusted accepts servers whose certificate is from the authority in a PEM file.
+func trusted(path string) (*tls.Config, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca %s: no certificate in it", path)
+	}
+	return &tls.Config{RootCAs: pool}, nil
 }
 
 // udp sends datagrams, each from a new port.
