@@ -29,8 +29,8 @@ func (w *world) testDemo(t *testing.T) {
 		w.kubectl(t, "wait", "--for=condition=Ready", "pod/"+client, "--timeout=3m")
 		for reason, url := range map[string]string{
 			"short DNS name": "http://demo/", "full DNS name": "http://demo.default.svc.cluster.local/", "ClusterIP": "http://" + ip + "/",
-			"node port of its own node":   "http://" + node.IP.String() + ":30080/",
-			"node port of another node":   "http://" + other(w, node.Name) + ":30080/",
+			"node port of its own node": "http://" + node.IP.String() + ":30080/",
+			"node port of another node": "http://" + other(w, node.Name) + ":30080/",
 		} {
 			out := w.inPod(t, client, "/bin/demo", "get", url, "--count", "60")
 			expect(t, out, "0  failed")
