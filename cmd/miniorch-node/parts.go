@@ -53,6 +53,9 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 	reader := logs.NewReader(logs.Config{})
 	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, Logger: logger})
 	images := &imageImport{dir: o.ImageDir, runtime: containers, logger: logger, done: make(chan struct{})}
+	if containerd != nil {
+		images.after = containerd.Ready()
+	}
 	return nodeParts{
 		images: images,
 		Parts:  kubelet.Parts{Runtime: containers, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
@@ -96,7 +99,8 @@ type imageImport struct {
 	runtime *runtime.Runtime
 	logger  *slog.Logger
 	done    chan struct{}
-	tell    func() // called when ready's answer changes
+	after   <-chan struct{} // the private containerd is up: a predecessor's may answer until then; nil: at once
+	tell    func()          // called when ready's answer changes
 }
 
 // ready keeps pods away until the images are there: they would be looked for in a registry.
@@ -116,6 +120,13 @@ func (i *imageImport) run(ctx context.Context) error {
 	defer close(i.done)
 	if i.dir == "" {
 		return nil
+	}
+	if i.after != nil {
+		select {
+		case <-i.after:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	if err := i.runtime.WaitReady(ctx); err != nil {
 		return fmt.Errorf("waiting for containerd: %w", err)
