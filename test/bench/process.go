@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,9 +135,18 @@ func (m *master) waitReady(ctx context.Context) error {
 }
 
 func isReady(ctx context.Context, c *rest.Config) bool {
-	client, err := rest.UnversionedRESTClientFor(c)
+	client, err := rest.HTTPClientFor(c)
 	if err != nil {
 		return false
 	}
-	return client.Get().AbsPath("/readyz").Do(ctx).Error() == nil
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Host+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
