@@ -48,6 +48,10 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		args = []string{"serve"}
 	}
+	if args[0] == "help" || args[0] == "--help" {
+		fmt.Print(usage)
+		return nil
+	}
 	commands := map[string]func(context.Context, arguments) error{
 		"serve": serve, "get": get, "udp": udp, "lookup": lookup, "sleep": sleep, "crash": crash, "lines": lines, "stress": stress,
 	}
