@@ -90,7 +90,9 @@ func run(ctx context.Context, o options) error {
 	agent, err := kubelet.New(transport, informers, parts.Parts, kubelet.Config{
 		NodeName: o.NodeName, NodeIP: o.NodeIP.String(), RootDir: o.DataDir, LogDir: o.logDir(),
 		ClusterDNS: addresses(o.ClusterDNS), ClusterDomain: o.ClusterDomain, HostResolv: o.ResolvConf,
-		Node:     node.Config{Port: int32(listener.Addr().(*net.TCPAddr).Port), Ready: all(pods.Ready, parts.images.ready)},
+		Node: node.Config{
+			Port: int32(listener.Addr().(*net.TCPAddr).Port), RuntimeVersion: parts.version, Ready: all(pods.Ready, parts.images.ready),
+		},
 		Listener: listener, TLS: serving, Logger: logger, Decisions: decisions,
 	})
 	if err != nil {

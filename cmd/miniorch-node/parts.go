@@ -22,9 +22,10 @@ import (
 // nodeParts are the kubelet's collaborators, and what has to run and to be closed with them.
 type nodeParts struct {
 	kubelet.Parts
-	images *imageImport
-	run    func(context.Context) error
-	close  func()
+	images  *imageImport
+	version func(context.Context) (string, error) // of the container runtime, for the node's status
+	run     func(context.Context) error
+	close   func()
 }
 
 func (o options) logDir() string { return filepath.Join(o.DataDir, "pod-logs") }
@@ -58,7 +59,11 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 	}
 	return nodeParts{
 		images: images,
-		Parts:  kubelet.Parts{Runtime: containers, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
+		version: func(ctx context.Context) (string, error) {
+			v, err := containers.Version(ctx)
+			return "containerd://" + v, err
+		},
+		Parts: kubelet.Parts{Runtime: containers, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
 		run: func(ctx context.Context) error {
 			group, ctx := errgroup.WithContext(ctx)
 			if containerd != nil {

@@ -36,6 +36,9 @@ type Config struct {
 
 	// Images lists what is on the node, for the status; nil reports none.
 	Images func(ctx context.Context) ([]container.Image, error)
+	// RuntimeVersion asks for the container runtime's version, such as "containerd://2.0.1";
+	// nil leaves what Info says.
+	RuntimeVersion func(ctx context.Context) (string, error)
 	// Ready says whether pods can be run now; nil means always.
 	Ready func() error
 	// Measure returns the machine's state; nil measures it.

@@ -227,5 +227,10 @@ func (n *Node) wanted(ctx context.Context, old *corev1.NodeStatus) (corev1.NodeS
 			o.notReady = fmt.Errorf("listing images: %w", err)
 		}
 	}
+	if n.cfg.RuntimeVersion != nil && o.notReady == nil {
+		if o.runtime, err = n.cfg.RuntimeVersion(ctx); err != nil {
+			o.notReady = fmt.Errorf("asking for the runtime's version: %w", err)
+		}
+	}
 	return n.cfg.status(old, o, n.cfg.Clock.Now()), nil
 }

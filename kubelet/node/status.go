@@ -20,6 +20,7 @@ type observed struct {
 	notReady error
 	pressure Pressure
 	images   []container.Image
+	runtime  string // version of the container runtime; empty: not known now
 }
 
 // status returns the status that the Node should have. Conditions of others stay.
@@ -28,6 +29,9 @@ func (c Config) status(old *corev1.NodeStatus, o observed, now time.Time) corev1
 	s.Capacity, s.Allocatable = c.Capacity, c.Allocatable
 	s.Addresses = c.addresses()
 	s.NodeInfo = c.Info
+	if o.runtime != "" {
+		s.NodeInfo.ContainerRuntimeVersion = o.runtime
+	}
 	s.DaemonEndpoints.KubeletEndpoint.Port = c.Port
 	s.Images = imageList(o.images)
 	set := func(t corev1.NodeConditionType, holds bool, reason, message string) {
