@@ -133,6 +133,10 @@ func (p *Proxy) Run(ctx context.Context) error {
 	ticker := p.config.Clock.NewTicker(p.config.Resync)
 	defer ticker.Stop()
 	for {
+		select { // what it tells of is taken now
+		case <-p.wake:
+		default:
+		}
 		names := p.takeDirty()
 		err := p.sync(ctx, current, names, reset)
 		var retry <-chan time.Time

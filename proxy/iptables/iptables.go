@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -44,8 +43,7 @@ type Writer struct {
 	logger  *slog.Logger
 
 	mu        sync.Mutex
-	fragments map[string]fragment // guarded by mu; by Service
-	applied   tables              // guarded by mu; what the kernel has
+	fragments map[string]fragment // guarded by mu; by Service: what the kernel has
 }
 
 // New returns a Writer; pods have addresses in cluster.
@@ -70,8 +68,7 @@ var jumps = []struct{ table, chain, rule string }{
 func (w *Writer) Reset(ctx context.Context, all map[types.NamespacedName][]proxy.ServicePort) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fragments = map[string]fragment{}
-	w.put(all)
+	fragments := w.render(all)
 	found := tables{nat: Chains{}, filter: Chains{}}
 	for table, chains := range map[string]Chains{"nat": found.nat, "filter": found.filter} {
 		out, err := w.exec(ctx, "", "iptables-save", "-t", table)
@@ -86,9 +83,10 @@ func (w *Writer) Reset(ctx context.Context, all map[types.NamespacedName][]proxy
 			}
 		}
 	}
-	if err := w.restore(ctx, found); err != nil {
+	if err := w.restore(ctx, found, compose(fragments)); err != nil {
 		return err
 	}
+	w.fragments = fragments
 	return w.ensureJumps(ctx)
 }
 
@@ -96,16 +94,31 @@ func (w *Writer) Reset(ctx context.Context, all map[types.NamespacedName][]proxy
 func (w *Writer) Update(ctx context.Context, changed map[types.NamespacedName][]proxy.ServicePort) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := maps.Clone(w.fragments)
-	w.put(changed)
-	err := w.restore(ctx, w.applied)
+	before, after := map[string]fragment{}, w.render(changed)
+	for name := range changed {
+		before[name.String()] = w.fragments[name.String()]
+	}
+	w.put(after)
+	old, new := difference(before, after, w.fragments)
+	err := w.restore(ctx, old, new)
 	if err != nil {
-		w.fragments = before
+		w.put(before)
 	}
 	return err
 }
 
-func (w *Writer) put(changed map[types.NamespacedName][]proxy.ServicePort) {
+// put takes over fragments; one without chains is gone.
+func (w *Writer) put(fragments map[string]fragment) {
+	for name, f := range fragments {
+		if w.fragments[name] = f; f.empty() {
+			delete(w.fragments, name)
+		}
+	}
+}
+
+// render turns the ports of each Service into rules, leaving out those that are not supported.
+func (w *Writer) render(changed map[types.NamespacedName][]proxy.ServicePort) map[string]fragment {
+	fragments := make(map[string]fragment, len(changed))
 	for name, ports := range changed {
 		var can []proxy.ServicePort
 		for _, p := range ports {
@@ -115,26 +128,19 @@ func (w *Writer) put(changed map[types.NamespacedName][]proxy.ServicePort) {
 			}
 			can = append(can, p)
 		}
-		if len(can) == 0 {
-			delete(w.fragments, name.String())
-			continue
-		}
-		w.fragments[name.String()] = render(can, w.cluster)
+		fragments[name.String()] = render(can, w.cluster)
 	}
+	return fragments
 }
 
-// restore brings the kernel from old to what the fragments say.
-func (w *Writer) restore(ctx context.Context, old tables) error {
-	next := compose(w.fragments)
-	input := script("filter", old.filter, next.filter) + script("nat", old.nat, next.nat)
+// restore brings the kernel from old to new.
+func (w *Writer) restore(ctx context.Context, old, new tables) error {
+	input := script("filter", old.filter, new.filter) + script("nat", old.nat, new.nat)
 	if input == "" {
 		return nil
 	}
-	if _, err := w.exec(ctx, input, "iptables-restore", "-w", "--noflush"); err != nil {
-		return err
-	}
-	w.applied = next
-	return nil
+	_, err := w.exec(ctx, input, "iptables-restore", "-w", "--noflush")
+	return err
 }
 
 func (w *Writer) ensureJumps(ctx context.Context) error {
@@ -161,11 +167,7 @@ func (w *Writer) Remove(ctx context.Context) error {
 		_, err := w.exec(ctx, "", "iptables", args...)
 		errs = append(errs, err)
 	}
-	input := script("filter", w.applied.filter, nil) + script("nat", w.applied.nat, nil)
-	if input != "" {
-		_, err := w.exec(ctx, input, "iptables-restore", "-w", "--noflush")
-		errs = append(errs, err)
-	}
-	w.applied, w.fragments = tables{}, map[string]fragment{}
+	errs = append(errs, w.restore(ctx, compose(w.fragments), tables{}))
+	w.fragments = map[string]fragment{}
 	return errors.Join(errs...)
 }

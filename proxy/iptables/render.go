@@ -38,6 +38,10 @@ type fragment struct {
 	refuse    []string
 }
 
+func (f fragment) empty() bool {
+	return len(f.own)+len(f.services)+len(f.nodePorts)+len(f.refuse) == 0
+}
+
 // render turns the ports of one Service into rules. It is pure: the same ports give the
 // same rules, in the same order.
 func render(ports []proxy.ServicePort, cluster netip.Prefix) fragment {
@@ -177,17 +181,57 @@ type tables struct{ nat, filter Chains }
 
 // compose joins the fragments of all Services, in the order of their names.
 func compose(fragments map[string]fragment) tables {
-	t := tables{nat: fixed(), filter: Chains{refuseChain: nil}}
-	t.nat[servicesChain], t.nat[nodePortsChain] = nil, nil
-	for _, name := range slices.Sorted(maps.Keys(fragments)) {
-		f := fragments[name]
+	t := tables{nat: fixed(), filter: Chains{}}
+	for _, f := range fragments {
 		maps.Copy(t.nat, f.own)
-		t.nat[servicesChain] = append(t.nat[servicesChain], f.services...)
-		t.nat[nodePortsChain] = append(t.nat[nodePortsChain], f.nodePorts...)
-		t.filter[refuseChain] = append(t.filter[refuseChain], f.refuse...)
 	}
-	t.nat[servicesChain] = append(t.nat[servicesChain], "-m addrtype --dst-type LOCAL -j "+nodePortsChain)
+	t.share(fragments, fragment{}, true)
 	return t
+}
+
+// share fills the chains that all Services share: those that differ has lines of, or all.
+func (t tables) share(fragments map[string]fragment, differ fragment, all bool) {
+	names := slices.Sorted(maps.Keys(fragments))
+	join := func(lines func(fragment) []string) (joined []string) {
+		for _, name := range names {
+			joined = append(joined, lines(fragments[name])...)
+		}
+		return joined
+	}
+	if all || len(differ.services) > 0 {
+		t.nat[servicesChain] = append(join(func(f fragment) []string { return f.services }), "-m addrtype --dst-type LOCAL -j "+nodePortsChain)
+	}
+	if all || len(differ.nodePorts) > 0 {
+		t.nat[nodePortsChain] = join(func(f fragment) []string { return f.nodePorts })
+	}
+	if all || len(differ.refuse) > 0 {
+		t.filter[refuseChain] = join(func(f fragment) []string { return f.refuse })
+	}
+}
+
+// difference returns the tables before and after a change of some Services, as far as they
+// differ: the changed Services' own chains, and the shared chains in which their lines changed.
+// fragments holds all Services as they are after the change.
+func difference(before, after, fragments map[string]fragment) (old, new tables) {
+	old, new = tables{nat: Chains{}, filter: Chains{}}, tables{nat: Chains{}, filter: Chains{}}
+	var differ fragment
+	for name, now := range after {
+		was := before[name]
+		maps.Copy(old.nat, was.own)
+		maps.Copy(new.nat, now.own)
+		for _, pair := range []struct {
+			to       *[]string
+			was, now []string
+		}{{&differ.services, was.services, now.services}, {&differ.nodePorts, was.nodePorts, now.nodePorts}, {&differ.refuse, was.refuse, now.refuse}} {
+			if !slices.Equal(pair.was, pair.now) {
+				*pair.to = append(append(*pair.to, pair.was...), pair.now...)
+			}
+		}
+	}
+	if len(differ.services)+len(differ.nodePorts)+len(differ.refuse) > 0 {
+		new.share(fragments, differ, false)
+	}
+	return old, new
 }
 
 // script writes what makes old into new for iptables-restore --noflush: only chains that

@@ -1,10 +1,15 @@
 package iptables
 
 import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -113,8 +118,65 @@ func TestScriptTouchesOnlyWhatChanged(t *testing.T) {
 	}
 }
 
+// TestDifferenceIsComposed checks on random changes that applying differences one after the
+// other ends where composing everything anew does.
+func TestDifferenceIsComposed(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	fragments := map[string]fragment{}
+	kernel := compose(fragments)
+	for step := range 300 {
+		name := fmt.Sprint("default/svc-", random.IntN(8))
+		f := fragment{}
+		if random.IntN(4) > 0 {
+			f = render([]proxy.ServicePort{port(func(p *proxy.ServicePort) {
+				p.Service.Name = name
+				p.Cluster = p.Cluster[:random.IntN(3)]
+				p.Outside = p.Cluster
+				p.NodePort = uint16(30000 + random.IntN(2)*80)
+			})}, clusterCIDR)
+		}
+		before, after := map[string]fragment{name: fragments[name]}, map[string]fragment{name: f}
+		if fragments[name] = f; f.empty() {
+			delete(fragments, name)
+		}
+		old, new := difference(before, after, fragments)
+		for chain := range old.nat {
+			delete(kernel.nat, chain)
+		}
+		maps.Copy(kernel.nat, new.nat)
+		maps.Copy(kernel.filter, new.filter)
+		if diff := cmp.Diff(compose(fragments), kernel, cmp.AllowUnexported(tables{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("step %d, %s: %s", step, name, diff)
+		}
+	}
+}
+
 func TestChainNamesFit(t *testing.T) {
 	if name := chainName("MO-SVC-", strings.Repeat("x", 300)); len(name) > 28 {
 		t.Errorf("%s has %d bytes, the kernel takes 28", name, len(name))
+	}
+}
+
+func BenchmarkScriptForOneServiceOf10000(b *testing.B) {
+	fragments := map[string]fragment{}
+	for i := range 10_000 {
+		p := port(func(p *proxy.ServicePort) {
+			p.Service.Name = fmt.Sprint("svc-", i)
+			p.ClusterIP = netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)})
+		})
+		fragments[p.Service.String()] = render([]proxy.ServicePort{p}, clusterCIDR)
+	}
+	for i := 0; b.Loop(); i++ {
+		p := port(func(p *proxy.ServicePort) {
+			p.Service.Name, p.ClusterIP = "svc-7", netip.AddrFrom4([4]byte{10, 96, 0, 7})
+			p.Cluster = endpoints(fmt.Sprintf("10.244.0.%d:8080", i%250))
+		})
+		name := p.Service.String()
+		before, after := map[string]fragment{name: fragments[name]}, map[string]fragment{name: render([]proxy.ServicePort{p}, clusterCIDR)}
+		fragments[name] = after[name]
+		old, new := difference(before, after, fragments)
+		if script("nat", old.nat, new.nat) == "" {
+			b.Fatal("no change")
+		}
 	}
 }
