@@ -142,16 +142,34 @@ func newNamespace(ctx context.Context, clients kubernetes.Interface, name string
 	return nil, fmt.Errorf("namespace %s gets no service account: %w", name, err)
 }
 
-// foreignAPI measures the API server of the kubeconfig.
+// apiRun is one measurement of an API server.
+type apiRun struct {
+	b       *bench
+	config  *rest.Config
+	clients kubernetes.Interface
+	base    string  // of the names of its namespaces
+	own     *master // nil for a foreign server
+	etcd    *etcdPeer
+	echo    *echoPeer
+	drops   []func()
+}
+
+// foreignAPI measures the API server of the kubeconfig, and removes what it made there.
 func (b *bench) foreignAPI(ctx context.Context) error {
 	c, err := clientcmd.BuildConfigFromFlags("", b.kubeconfig)
 	if err != nil {
 		return err
 	}
-	return b.api(ctx, plain(c), nil)
+	r := &apiRun{b: b, config: plain(c)}
+	defer func() {
+		for _, drop := range r.drops {
+			drop()
+		}
+	}()
+	return r.run(ctx)
 }
 
-// ownAPI measures a control plane of our own, and its memory before and after.
+// ownAPI measures a control plane of our own, and its memory afterwards.
 func (b *bench) ownAPI(ctx context.Context) error {
 	m, err := b.startMaster(ctx, b.dir+"/api")
 	if err != nil {
@@ -159,12 +177,12 @@ func (b *bench) ownAPI(ctx context.Context) error {
 	}
 	defer m.stop()
 	defer b.profile(m, "api")()
-	peer, err := b.startEtcd()
-	if err != nil {
+	r := &apiRun{b: b, config: m.config, own: m}
+	if r.etcd, err = b.startEtcd(); err != nil {
 		return err
 	}
-	defer peer.stop()
-	if err := b.api(ctx, m.config, peer); err != nil {
+	defer r.etcd.stop()
+	if err := r.run(ctx); err != nil {
 		return err
 	}
 	now, err := memory(m.cmd.Process.Pid, "VmRSS")
@@ -175,57 +193,76 @@ func (b *bench) ownAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	etcd, err := memory(peer.cmd.Process.Pid, "VmHWM")
+	etcd, err := memory(r.etcd.cmd.Process.Pid, "VmHWM")
 	b.add(row{what: fmt.Sprintf("memory (RSS) of the control plane with %d pods: now, at most", rounds*together+alone),
 		measured: mb(now) + ", " + mb(most), limit: "etcd alone, at most: " + mb(etcd)})
 	return err
 }
 
-// api measures any API server. peer may be nil.
-func (b *bench) api(ctx context.Context, c *rest.Config, peer *etcdPeer) error {
-	clients, err := kubernetes.NewForConfig(c)
-	if err != nil {
+func (r *apiRun) run(ctx context.Context) (err error) {
+	if r.clients, err = kubernetes.NewForConfig(r.config); err != nil {
 		return err
 	}
-	base := fmt.Sprintf("bench-%d", time.Now().Unix())
-	var one, many, etcdOne, etcdMany []creates
-	measure := func(ns string, n, count int, into, etcdInto *[]creates) (drop func(), err error) {
-		if drop, err = newNamespace(ctx, clients, ns); err != nil {
-			return nil, err
-		}
-		got, err := createPods(ctx, c, ns, n, count, apiPod)
-		*into = append(*into, got)
-		if err == nil && peer != nil {
-			var limit creates
-			limit, err = peer.write(n, count)
-			*etcdInto = append(*etcdInto, limit)
-		}
-		return drop, err
-	}
-	drop, err := measure(base+"-one", 1, alone, &one, &etcdOne)
-	if drop != nil {
-		defer drop()
-	}
-	for i := 0; i < rounds && err == nil; i++ {
-		drop, err = measure(fmt.Sprintf("%s-%d", base, i), writers, together, &many, &etcdMany)
-		if drop != nil {
-			defer drop()
-		}
-	}
-	if err != nil {
+	r.base = fmt.Sprintf("bench-%d", time.Now().Unix())
+	r.echo = startEcho()
+	defer r.echo.stop()
+	if err := r.creates(ctx, "pod creates over HTTP, 1 writer", 1, alone, 1, "", ""); err != nil {
 		return err
 	}
-	b.addCreates("pod creates over HTTP, 1 writer", one, etcdOne, "", "")
-	b.addCreates(fmt.Sprintf("pod creates over HTTP, %d writers", writers), many, etcdMany, "4000/s", "600/s")
-	return b.lists(ctx, c, base+"-0")
+	if err := r.creates(ctx, fmt.Sprintf("pod creates over HTTP, %d writers", writers), writers, together, rounds, "4000/s", "600/s"); err != nil {
+		return err
+	}
+	return r.b.lists(ctx, r.config, r.namespace(writers, 0))
 }
 
-func (b *bench) addCreates(what string, got, limit []creates, target, upstream string) {
-	r := row{what: what + ": rate, p50, p99", measured: middle(got), target: target, upstream: upstream}
-	if len(limit) > 0 {
-		r.limit = "etcd alone: " + middle(limit)
+func (r *apiRun) namespace(n, round int) string { return fmt.Sprintf("%s-%d-%d", r.base, n, round) }
+
+// creates measures the API server, an HTTP server without anything behind it and an etcd
+// without anything before it, in turns.
+func (r *apiRun) creates(ctx context.Context, what string, n, count, rounds int, target, upstream string) error {
+	var ours, echo, etcd []creates
+	var used time.Duration
+	for i := range rounds {
+		ns := r.namespace(n, i)
+		drop, err := newNamespace(ctx, r.clients, ns)
+		if err != nil {
+			return err
+		}
+		r.drops = append(r.drops, drop)
+		before := r.cpu()
+		if ours, err = add(ours)(createPods(ctx, r.config, ns, n, count, apiPod)); err != nil {
+			return err
+		}
+		used += r.cpu() - before
+		if echo, err = add(echo)(createPods(ctx, r.echo.config, ns, n, count, apiPod)); err != nil {
+			return err
+		}
+		if r.etcd == nil {
+			continue
+		}
+		if etcd, err = add(etcd)(r.etcd.write(n, count)); err != nil {
+			return err
+		}
 	}
-	b.add(r)
+	line := row{what: what + ": rate, p50, p99", measured: middle(ours), target: target, upstream: upstream,
+		limit: "HTTP alone: " + middle(echo)}
+	if r.own != nil {
+		line.measured += fmt.Sprintf("; %d µs of CPU each", used.Microseconds()/int64(rounds*count))
+		line.limit += "; etcd alone: " + middle(etcd)
+	}
+	r.b.add(line)
+	return nil
+}
+
+func (r *apiRun) cpu() time.Duration {
+	if r.own == nil {
+		return 0
+	}
+	return cpu(r.own.cmd.Process.Pid)
+}
+
+func add(all []creates) func(creates, error) ([]creates, error) {
+	return func(c creates, err error) ([]creates, error) { return append(all, c), err }
 }
 
 // middle is the median rate of the rounds, and percentiles over all of them.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,22 @@ func memory(pid int, field string) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("process %d has no %s", pid, field)
+}
+
+// cpu is the processor time that a process has used.
+func cpu(pid int) time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// After the name, which may have anything in it: user and system time are 12th and 13th.
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	var ticks int64
+	for _, field := range fields[11:13] {
+		n, _ := strconv.ParseInt(field, 10, 64)
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100) // Linux has said 100 a second since ever
 }
 
 // master is a control plane alone, on loopback, with its data in a directory of its own.
