@@ -56,8 +56,11 @@ func (k *Kubelet) ContainerLog(ctx context.Context, ns, name, containerName stri
 	defer watching.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if opts.Follow {
+	switch {
+	case opts.Follow:
 		watching.Go(func() { k.closeOnExit(ctx, which.ID, exited) })
+	case which.State == container.StateExited:
+		close(exited)
 	}
 	err = k.parts.Logs.Read(ctx, which.LogPath, opts, exited, w)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -56,8 +56,10 @@ func (w *worker) logTail(ctx context.Context, path string) string {
 		return ""
 	}
 	lines := int64(messageLogLines)
+	exited := make(chan struct{})
+	close(exited)
 	var out bytes.Buffer
-	if err := w.k.parts.Logs.Read(ctx, path, &corev1.PodLogOptions{TailLines: &lines}, nil, &out); err != nil {
+	if err := w.k.parts.Logs.Read(ctx, path, &corev1.PodLogOptions{TailLines: &lines}, exited, &out); err != nil {
 		w.log.Warn("cannot read the log for a termination message", "err", err)
 		return ""
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/kubelet/env"
+	"github.com/miniorch/miniorch/kubelet/lifecycle"
 	"github.com/miniorch/miniorch/kubelet/sandbox"
 )
 
@@ -69,7 +70,7 @@ func sandboxSpec(pod *corev1.Pod, domain string) sandbox.Spec {
 			if s.Sysctls == nil {
 				s.Sysctls = map[string]string{}
 			}
-			s.Sysctls[ctl.Name] = ctl.Value
+			s.Sysctls[lifecycle.SysctlName(ctl.Name)] = ctl.Value
 		}
 	}
 	if pod.Spec.HostNetwork {

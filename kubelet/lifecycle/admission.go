@@ -17,6 +17,9 @@ func Admit(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection 
 	if os := pod.Spec.OS; os != nil && os.Name != corev1.Linux {
 		return &Rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
 	}
+	if refused := unsafeSysctl(pod); refused != nil {
+		return refused
+	}
 	if !MatchesNode(pod, node) {
 		return &Rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 	}

@@ -33,6 +33,11 @@ func TestAdmit(t *testing.T) {
 					{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: key, Operator: op, Values: values}}}}}}}
 		}
 	}
+	sysctl := func(name string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Spec.SecurityContext = &corev1.PodSecurityContext{Sysctls: []corev1.Sysctl{{Name: name, Value: "1"}}}
+		}
+	}
 	for _, tc := range []struct {
 		name   string
 		pod    *corev1.Pod
@@ -54,6 +59,9 @@ func TestAdmit(t *testing.T) {
 		{"affinity missing label", pod(affinity("zone", "DoesNotExist")), nil, ""},
 		{"port taken", pod(port(80, "")), []*corev1.Pod{pod(port(80, "10.0.0.1"))}, "NodePorts"},
 		{"port on another address", pod(port(80, "10.0.0.2")), []*corev1.Pod{pod(port(80, "10.0.0.1"))}, ""},
+		{"safe sysctl", pod(sysctl("kernel.shm_rmid_forced")), nil, ""},
+		{"safe sysctl with slashes", pod(sysctl("net/ipv4/tcp_syncookies")), nil, ""},
+		{"unsafe sysctl", pod(sysctl("kernel.msgmax")), nil, "SysctlForbidden"},
 		{"windows", pod(func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }), nil, "PodOSNotSupported"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

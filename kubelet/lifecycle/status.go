@@ -103,7 +103,7 @@ func (v *view) finalPhase(s *corev1.PodStatus) corev1.PodPhase {
 func (v *view) conditions(s *corev1.PodStatus) {
 	over := terminal(s.Phase)
 	v.set(s, corev1.PodReadyToStartContainers, v.Sandbox.Ready && !(v.mustStop() && !v.anyAlive()), "", "")
-	v.setInitialized(s, over)
+	v.setInitialized(s)
 	ready, reason, message := containersReady(s, over)
 	if reason == "" && !ready {
 		reason = "ContainersNotReady"
@@ -121,7 +121,7 @@ func (v *view) conditions(s *corev1.PodStatus) {
 	}
 }
 
-func (v *view) setInitialized(s *corev1.PodStatus, over bool) {
+func (v *view) setInitialized(s *corev1.PodStatus) {
 	var missing []string
 	for i, u := range v.init {
 		st := s.InitContainerStatuses[i]
@@ -136,8 +136,6 @@ func (v *view) setInitialized(s *corev1.PodStatus, over bool) {
 			reason = "PodCompleted"
 		}
 		v.set(s, corev1.PodInitialized, true, reason, "")
-	case over && s.Phase == corev1.PodFailed:
-		v.set(s, corev1.PodInitialized, false, "PodFailed", "")
 	default:
 		v.set(s, corev1.PodInitialized, false, "ContainersNotInitialized",
 			"containers with incomplete status: "+list(missing))

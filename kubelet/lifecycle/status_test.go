@@ -111,6 +111,8 @@ func TestConditions(t *testing.T) {
 			"lb=True DisruptionTarget=True PodReadyToStartContainers=True Initialized=True ContainersReady=True Ready=True PodScheduled=True"},
 		{"succeeded", pod(policy(corev1.RestartPolicyNever)), seen(exited("c", 0)),
 			"PodReadyToStartContainers=False Initialized=True:PodCompleted ContainersReady=False:PodCompleted Ready=False:PodCompleted PodScheduled=True"},
+		{"failed in an init container", pod(withInit("i"), policy(corev1.RestartPolicyNever)), seen(exited("i", 1)),
+			"PodReadyToStartContainers=False Initialized=False:ContainersNotInitialized ContainersReady=False:PodFailed Ready=False:PodFailed PodScheduled=True"},
 		{"failed", pod(policy(corev1.RestartPolicyNever)), seen(exited("c", 1)),
 			"PodReadyToStartContainers=False Initialized=True ContainersReady=False:PodFailed Ready=False:PodFailed PodScheduled=True"},
 	} {

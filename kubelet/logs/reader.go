@@ -41,7 +41,9 @@ func (r *Reader) Close() error { return r.changes.close() }
 // Read writes the log at path, its rotated files included, to w as opts ask: TailLines,
 // SinceSeconds, SinceTime, Timestamps, LimitBytes, Stream and Follow. Previous is a matter
 // of the path. With Follow it ends when exited is closed and all was written, or when ctx
-// ends, which is no error.
+// ends, which is no error. Without Follow, exited being closed says that the container has
+// ended: what its writer still holds is waited for, so that nobody who knows of the end
+// misses the last line.
 func (r *Reader) Read(ctx context.Context, path string, opts *corev1.PodLogOptions, exited <-chan struct{}, w io.Writer) error {
 	if opts == nil {
 		opts = &corev1.PodLogOptions{}
@@ -52,6 +54,9 @@ func (r *Reader) Read(ctx context.Context, path string, opts *corev1.PodLogOptio
 	}
 	notice, forget := r.watch(path, opts.Follow)
 	defer forget()
+	if !opts.Follow && isClosed(exited) {
+		r.awaitWriter(ctx, path)
+	}
 	file, offset, err := openAt(path, sel)
 	if err != nil {
 		return fmt.Errorf("reading log: %w", err)
@@ -70,6 +75,26 @@ func (r *Reader) Read(ctx context.Context, path string, opts *corev1.PodLogOptio
 		return fmt.Errorf("reading log: %w", err)
 	}
 	return nil
+}
+
+// writerPatience bounds the wait for the writer of a container that has ended. It takes
+// milliseconds, unless a process that escaped the container holds its output open.
+const writerPatience = 500 * time.Millisecond
+
+// awaitWriter waits until nobody writes the log any more.
+func (r *Reader) awaitWriter(ctx context.Context, path string) {
+	file, err := os.Open(path)
+	if err != nil {
+		return // whoever reads it next says why
+	}
+	defer file.Close()
+	for end := r.clock.Now().Add(writerPatience); !writerGone(file) && r.clock.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.clock.After(2 * time.Millisecond):
+		}
+	}
 }
 
 func (r *Reader) watch(path string, follow bool) (notice <-chan struct{}, forget func()) {

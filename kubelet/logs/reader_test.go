@@ -189,6 +189,36 @@ func TestFollowLatency(t *testing.T) {
 	}
 }
 
+// TestExitedIsReadToItsEnd: whoever knows that a container has ended sees the line that its
+// writer has not written yet; an open end is waited for, but not for ever.
+func TestExitedIsReadToItsEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "0.log")
+	f := writer.NewFile(path, 0, 0)
+	fmt.Fprintf(f, "%s stdout F first\n", at(1))
+	exited := make(chan struct{})
+	close(exited)
+	r := NewReader(Config{})
+	defer r.Close()
+	read := func() string {
+		var out strings.Builder
+		if err := r.Read(t.Context(), path, nil, exited, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if got := read(); got != "first\n" {
+		t.Errorf("with a writer that stays: got %q", got)
+	}
+	late := time.AfterFunc(50*time.Millisecond, func() {
+		fmt.Fprintf(f, "%s stdout F last\n", at(2))
+		f.Close()
+	})
+	defer late.Stop()
+	if got := read(); got != "first\nlast\n" {
+		t.Errorf("with a writer that is late: got %q", got)
+	}
+}
+
 type lineChannel chan string
 
 func (c lineChannel) Write(p []byte) (int, error) {

@@ -160,6 +160,9 @@ func (n *Network) kernelSettings() error {
 		// Pods on one bridge talk through the node's routing on purpose: no redirects.
 		"/proc/sys/net/ipv4/conf/all/send_redirects":                     "0",
 		"/proc/sys/net/ipv4/conf/" + n.config.Bridge + "/send_redirects": "0",
+		// So that the node reaches host ports at 127.0.0.1, too. Of what comes the other way
+		// only answers get in: see ensureRules.
+		"/proc/sys/net/ipv4/conf/" + n.config.Bridge + "/route_localnet": "1",
 	}
 	for path, value := range settings {
 		if now, err := os.ReadFile(path); err == nil && string(now) == value+"\n" {

@@ -221,6 +221,15 @@ func TestPodsReachEachOther(t *testing.T) {
 				t.Error("a pod does not reach itself through its host port")
 			}
 			within(t, ms[0].ns, func() error {
+				if lo, err := netlink.LinkByName("lo"); err != nil || netlink.LinkSetUp(lo) != nil {
+					return fmt.Errorf("setting loopback up: %w", err)
+				}
+				return nil
+			})
+			if got := ask(t, ms[0].ns, "127.0.0.1:8088"); got != "10.244.0.1" {
+				t.Errorf("at the node's 127.0.0.1 the host port saw %q, want the bridge's address", got)
+			}
+			within(t, ms[0].ns, func() error {
 				if _, err := netlink.LinkByName(overlayName); (err == nil) != c.overlay {
 					return fmt.Errorf("vxlan device: err %v, want overlay %v", err, c.overlay)
 				}

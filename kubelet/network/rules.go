@@ -147,13 +147,24 @@ func (n *Network) ensureRules(cidr netip.Prefix) error {
 			return err
 		}
 	}
-	// Drops by a FORWARD policy (Docker sets one) would cut pods off.
-	for _, side := range []string{"-i", "-o"} {
-		accept := []string{"FORWARD", side, n.config.Bridge, "-m", "comment", "--comment", "miniorch pods", "-j", "ACCEPT"}
-		if run("iptables", "", append([]string{"-w", "-t", "filter", "-C"}, accept...)...) == nil {
+	return n.ensureFilter()
+}
+
+// ensureFilter lets pods through, but not to what listens on the node's loopback.
+func (n *Network) ensureFilter() error {
+	comment := []string{"-m", "comment", "--comment", "miniorch pods", "-j"}
+	rules := [][]string{
+		// Drops by a FORWARD policy (Docker sets one) would cut pods off.
+		append([]string{"FORWARD", "-i", n.config.Bridge}, append(slices.Clone(comment), "ACCEPT")...),
+		append([]string{"FORWARD", "-o", n.config.Bridge}, append(slices.Clone(comment), "ACCEPT")...),
+		append([]string{"INPUT", "-i", n.config.Bridge, "-d", "127.0.0.0/8", "-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED,DNAT"},
+			append(slices.Clone(comment), "DROP")...),
+	}
+	for _, rule := range rules {
+		if run("iptables", "", append([]string{"-w", "-t", "filter", "-C"}, rule...)...) == nil {
 			continue
 		}
-		if err := run("iptables", "", append([]string{"-w", "-t", "filter", "-A"}, accept...)...); err != nil {
+		if err := run("iptables", "", append([]string{"-w", "-t", "filter", "-A"}, rule...)...); err != nil {
 			return err
 		}
 	}
