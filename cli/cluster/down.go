@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/miniorch/miniorch/kubelet/runtime/supervise"
 	"github.com/miniorch/miniorch/pkg/pki"
@@ -131,7 +132,7 @@ func (cl *Cluster) linkNames() []string {
 // removeData forgets the cluster: its directory, its context, and what forwarding was before.
 func (cl *Cluster) removeData(keepData bool, progress *Progress) error {
 	if cl.state.Kubeconfig != "" {
-		if err := pki.UnmergeKubeconfig(cl.state.Kubeconfig, cl.Context()); err != nil {
+		if err := cl.forgetContext(); err != nil {
 			return err
 		}
 	}
@@ -149,6 +150,29 @@ func (cl *Cluster) removeData(keepData bool, progress *Progress) error {
 	}
 	progress.Say("data removed")
 	return nil
+}
+
+// forgetContext takes the cluster out of the user's kubeconfig. A file that Up made goes too,
+// unless others put something in.
+func (cl *Cluster) forgetContext() error {
+	path := cl.state.Kubeconfig
+	if err := pki.UnmergeKubeconfig(path, cl.Context()); err != nil || !cl.state.NewConfig {
+		return err
+	}
+	config, err := clientcmd.LoadFromFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(config.Clusters)+len(config.AuthInfos)+len(config.Contexts) > 0 {
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return removeIfEmpty(filepath.Dir(path))
 }
 
 // othersRun tells whether another cluster on this machine still needs forwarding.

@@ -20,7 +20,8 @@ type state struct {
 	Config     Config `json:"config"`
 	IPForward  string `json:"ipForward"` // as it was before
 	Kubeconfig string `json:"kubeconfig,omitempty"`
-	NetNSDir   bool   `json:"netnsDir,omitempty"` // the mount at /run/netns is ours
+	NewConfig  bool   `json:"newConfig,omitempty"` // there was no kubeconfig before
+	NetNSDir   bool   `json:"netnsDir,omitempty"`  // the mount at /run/netns is ours
 }
 
 func statePath(c Config) string { return filepath.Join(c.dir(), "cluster.json") }

@@ -145,6 +145,9 @@ func prepare(c Config) (*Cluster, error) {
 	if s.IPForward == "" {
 		s.IPForward = before
 	}
+	if _, err := os.Stat(s.Kubeconfig); s.Kubeconfig != "" && errors.Is(err, os.ErrNotExist) {
+		s.NewConfig = true
+	}
 	made, err := ensureNetNSDir()
 	if err != nil {
 		return nil, err
