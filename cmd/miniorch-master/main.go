@@ -48,6 +48,11 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer listener.Close()
+	unlock, err := lock(o.DataDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	store, err := openStore(ctx, o, logger)
 	if err != nil {
 		return err

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/miniorch/miniorch/apiserver"
 	"github.com/miniorch/miniorch/apiserver/auth"
@@ -14,6 +17,26 @@ import (
 	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
+
+// lock keeps a second master off the directory: etcd would wait for the first one to end,
+// silently and deaf to signals. The kernel takes the lock away with the process.
+func lock(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory (--data-dir): %w", err)
+	}
+	held, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the data directory (--data-dir): %w", err)
+	}
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		held.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another miniorch-master uses %s (--data-dir)", dir)
+		}
+		return nil, fmt.Errorf("locking %s (--data-dir): %w", dir, err)
+	}
+	return func() { held.Close() }, nil
+}
 
 // openedStore is the store with what ends with it.
 type openedStore struct {
