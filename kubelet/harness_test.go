@@ -76,7 +76,7 @@ type node struct {
 type meddled struct {
 	*hollow.Runtime
 	mu    sync.Mutex
-	pull  func(ctx context.Context, ref string) error
+	pull  func(ctx context.Context, req container.PullRequest) error
 	start func(name string) error
 	exec  func(name string, command []string) (string, int)
 	stop  func(ctx context.Context, id string, req container.StopRequest) error
@@ -91,7 +91,7 @@ func (m *meddled) note(format string, args ...any) {
 
 func (m *meddled) Pull(ctx context.Context, req container.PullRequest) (container.Image, error) {
 	if m.pull != nil {
-		if err := m.pull(ctx, req.Ref); err != nil {
+		if err := m.pull(ctx, req); err != nil {
 			return container.Image{}, err
 		}
 	}
@@ -321,7 +321,24 @@ func (h *harness) running(pod, name string) string {
 }
 
 // events lists the reasons of a pod's events, in the order of their first time.
-func (h *harness) events(pod string) []string {
+func (h *harness) events(pod string) (reasons []string) {
+	for _, e := range h.eventsOf(pod) {
+		reasons = append(reasons, e.Reason)
+	}
+	return reasons
+}
+
+// messages returns what a pod's events of one reason say.
+func (h *harness) messages(pod, reason string) (messages []string) {
+	for _, e := range h.eventsOf(pod) {
+		if e.Reason == reason {
+			messages = append(messages, e.Message)
+		}
+	}
+	return messages
+}
+
+func (h *harness) eventsOf(pod string) []*corev1.Event {
 	synctest.Wait()
 	events, _, err := client.Of[*corev1.Event](h.server).List(h.t.Context(), "", metav1.ListOptions{})
 	if err != nil {
@@ -330,13 +347,7 @@ func (h *harness) events(pod string) []string {
 	slices.SortStableFunc(events, func(a, b *corev1.Event) int {
 		return strings.Compare(pad(a.ResourceVersion), pad(b.ResourceVersion))
 	})
-	var out []string
-	for _, e := range events {
-		if e.InvolvedObject.Name == pod {
-			out = append(out, e.Reason)
-		}
-	}
-	return out
+	return slices.DeleteFunc(events, func(e *corev1.Event) bool { return e.InvolvedObject.Name != pod })
 }
 
 func pad(rv string) string { return fmt.Sprintf("%12s", rv) }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/kubelet/lifecycle"
@@ -16,6 +19,7 @@ import (
 // credentials at once share one pull; different images are pulled side by side.
 type images struct {
 	runtime Runtime
+	clock   clock.WithTicker
 
 	mu    sync.Mutex
 	pulls map[string]*pull // guarded by mu; by reference and credentials
@@ -26,21 +30,28 @@ type pull struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiting int // guarded by images.mu
+	state   atomic.Pointer[container.PullProgress]
 
 	image container.Image // valid after done
 	err   error           // valid after done
 }
 
-func newImages(r Runtime) *images { return &images{runtime: r, pulls: map[string]*pull{}} }
+func newImages(r Runtime, clk clock.WithTicker) *images {
+	return &images{runtime: r, clock: clk, pulls: map[string]*pull{}}
+}
 
-// pullFor pulls with each of the credentials until one is accepted.
-func (m *images) pullFor(ctx context.Context, ref string, credentials []*container.RegistryAuth) (container.Image, error) {
+// tellEvery is how often those who wait for a long pull are told how far it is.
+const tellEvery = 5 * time.Second
+
+// pullFor pulls with each of the credentials until one is accepted. While it takes long, told
+// is called with how far it is.
+func (m *images) pullFor(ctx context.Context, ref string, credentials []*container.RegistryAuth, told func(container.PullProgress)) (container.Image, error) {
 	if len(credentials) == 0 {
 		credentials = []*container.RegistryAuth{nil}
 	}
 	var errs []error
 	for _, auth := range credentials {
-		image, err := m.shared(ctx, ref, auth)
+		image, err := m.shared(ctx, ref, auth, told)
 		if err == nil {
 			return image, nil
 		}
@@ -52,18 +63,26 @@ func (m *images) pullFor(ctx context.Context, ref string, credentials []*contain
 	return container.Image{}, errs[0]
 }
 
-func (m *images) shared(ctx context.Context, ref string, auth *container.RegistryAuth) (container.Image, error) {
+func (m *images) shared(ctx context.Context, ref string, auth *container.RegistryAuth, told func(container.PullProgress)) (container.Image, error) {
 	key := ref
 	if auth != nil {
 		key = fmt.Sprintf("%s %q", ref, *auth)
 	}
 	p := m.join(ctx, key, container.PullRequest{Ref: ref, Auth: auth})
 	defer m.leave(p)
-	select {
-	case <-p.done:
-		return p.image, p.err
-	case <-ctx.Done():
-		return container.Image{}, ctx.Err()
+	ticker := m.clock.NewTicker(tellEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.done:
+			return p.image, p.err
+		case <-ctx.Done():
+			return container.Image{}, ctx.Err()
+		case <-ticker.C():
+			if state := p.state.Load(); state != nil && state.TotalBytes > 0 {
+				told(*state)
+			}
+		}
 	}
 }
 
@@ -78,6 +97,7 @@ func (m *images) join(ctx context.Context, key string, req container.PullRequest
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &pull{done: make(chan struct{}), cancel: cancel, waiting: 1}
 	m.pulls[key] = p
+	req.Progress = func(state container.PullProgress) { p.state.Store(&state) }
 	go func() {
 		p.image, p.err = m.runtime.Pull(ctx, req)
 		m.mu.Lock()

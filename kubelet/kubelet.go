@@ -55,7 +55,7 @@ func New(transport client.Transport, informers *client.Informers, parts Parts, c
 		services: client.InformerFor[*corev1.Service](informers),
 		events: client.NewRecorder(transport, "kubelet", client.RecorderConfig{
 			Config: client.Config{Clock: cfg.Clock, Logger: cfg.Logger, Rand: cfg.Rand}, Host: cfg.NodeName}),
-		seen: newObservation(), images: newImages(parts.Runtime), roster: newRoster(), changes: make(chan struct{}, 1),
+		seen: newObservation(), images: newImages(parts.Runtime, cfg.Clock), roster: newRoster(), changes: make(chan struct{}, 1),
 		runtime: errors.New("container runtime is not connected yet"),
 	}
 	k.metrics = newMetrics(k)

@@ -167,7 +167,7 @@ func TestImagePullFailures(t *testing.T) {
 		var mu sync.Mutex
 		var pulls []time.Time
 		fail := true
-		h.node.runtime.pull = func(context.Context, string) error {
+		h.node.runtime.pull = func(context.Context, container.PullRequest) error {
 			mu.Lock()
 			defer mu.Unlock()
 			pulls = append(pulls, time.Now())
@@ -370,7 +370,7 @@ func TestShorterGraceOvertakes(t *testing.T) {
 
 func TestDeletedWhilePulling(t *testing.T) {
 	scenario(t, func(h *harness) {
-		h.node.runtime.pull = func(ctx context.Context, _ string) error {
+		h.node.runtime.pull = func(ctx context.Context, _ container.PullRequest) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -379,6 +379,25 @@ func TestDeletedWhilePulling(t *testing.T) {
 		h.delete("web", nil)
 		h.expect("web", "gone")
 		h.nothingLeft()
+	})
+}
+
+func TestLongPullsTellHowFarTheyAre(t *testing.T) {
+	scenario(t, func(h *harness) {
+		h.node.runtime.pull = func(_ context.Context, req container.PullRequest) error {
+			for fetched := range int64(4) {
+				req.Progress(container.PullProgress{Stage: "downloading", Layers: 2, LayersDone: int(fetched) / 2, Bytes: fetched << 20, TotalBytes: 4 << 20})
+				time.Sleep(4 * time.Second)
+			}
+			return nil
+		}
+		h.create("web")
+		time.Sleep(17 * time.Second)
+		h.expect("web", "Running ready c[0]:running")
+		told := h.messages("web", "Pulling")
+		if len(told) != 4 || !strings.Contains(told[1], "downloading, 1.0 of 4.0 MiB, 0 of 2 layers") || !strings.Contains(told[3], "3.0 of 4.0 MiB, 1 of 2 layers") {
+			t.Errorf("a pull of 16 seconds is told of at its start and every five seconds: %q", told)
+		}
 	})
 }
 

@@ -97,7 +97,11 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 	}
 	w.containerEvent(pod, c.Name, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
 	began := w.k.cfg.Clock.Now()
-	image, err := w.k.images.pullFor(ctx, c.Image, credentials)
+	image, err := w.k.images.pullFor(ctx, c.Image, credentials, func(p container.PullProgress) {
+		const mebi = 1 << 20
+		w.containerEvent(pod, c.Name, corev1.EventTypeNormal, "Pulling", "Pulling image %q: %s, %.1f of %.1f MiB, %d of %d layers",
+			c.Image, p.Stage, float64(p.Bytes)/mebi, float64(p.TotalBytes)/mebi, p.LayersDone, p.Layers)
+	})
 	if err != nil {
 		return image, w.imageFailed(ctx, pod, c, "pull", pullFailure(err))
 	}
