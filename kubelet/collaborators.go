@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"io"
+	"net"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,12 +32,16 @@ type Runtime interface {
 	Stop(ctx context.Context, id string, req container.StopRequest) error
 	Remove(ctx context.Context, id string) error
 	Exec(ctx context.Context, id string, req container.ExecRequest) (exitCode int, err error)
+	// Attach joins the streams of a container's own process until its output ends or ctx does.
+	Attach(ctx context.Context, id string, req container.AttachRequest) error
 }
 
 // Network gives pods their namespaces and addresses. Setup is idempotent.
 type Network interface {
 	Setup(ctx context.Context, spec sandbox.Spec) (sandbox.Result, error)
 	Teardown(ctx context.Context, uid types.UID) error
+	// Dial connects to address ("127.0.0.1:80") by TCP from inside the pod's network.
+	Dial(ctx context.Context, uid types.UID, hostNetwork bool, address string) (net.Conn, error)
 	// Sandboxes lists the pods that hold anything, so that leftovers are found after a restart.
 	Sandboxes(ctx context.Context) ([]types.UID, error)
 }

@@ -47,7 +47,7 @@ func containerSpec(pod *corev1.Pod, c *corev1.Container, a lifecycle.Action, aro
 		Name: c.Name, Kind: a.Kind, RestartCount: a.RestartCount,
 		SpecHash: lifecycle.SpecHash(c), Labels: a.Labels(pod),
 		Image: c.Image, Command: env.ExpandAll(c.Command, vars), Args: env.ExpandAll(c.Args, vars),
-		Env: vars, WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin,
+		Env: vars, WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Hostname:                   around.hostname,
 		Mounts:                     mounts,
 		TerminationMessagePath:     c.TerminationMessagePath,

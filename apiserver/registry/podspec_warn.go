@@ -79,14 +79,11 @@ var containerNotices = []struct {
 	{"resizePolicy", func(c *corev1.Container) bool { return len(c.ResizePolicy) > 0 }, "containers are not resized in place"},
 	{"volumeDevices", func(c *corev1.Container) bool { return len(c.VolumeDevices) > 0 }, "the nodes provide no block devices; the container will not start"},
 	{"resources.claims", func(c *corev1.Container) bool { return len(c.Resources.Claims) > 0 }, wontSchedule},
-	{"stdin", func(c *corev1.Container) bool { return c.Stdin && !c.TTY },
-		"the nodes offer stdin only with tty; the container will not start"},
 	{"restartPolicyRules", func(c *corev1.Container) bool {
 		return slices.ContainsFunc(c.RestartPolicyRules, func(r corev1.ContainerRestartRule) bool {
 			return r.Action == corev1.ContainerRestartRuleActionRestartAllContainers
 		})
 	}, "RestartAllContainers does nothing"},
-	{"stdinOnce", func(c *corev1.Container) bool { return c.StdinOnce }, "stdin is not closed after the first session"},
 	{"securityContext.seLinuxOptions", func(c *corev1.Container) bool {
 		return c.SecurityContext != nil && c.SecurityContext.SELinuxOptions != nil
 	}, notApplied},

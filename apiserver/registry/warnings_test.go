@@ -22,9 +22,9 @@ func TestWarnings(t *testing.T) {
 		{"configured node", "nodes", "spec: {configSource: {}}", []string{"spec.configSource:"}},
 		{"lease", "leases", "spec: {holderIdentity: a}", nil},
 		{"coordinated lease", "leases", "spec: {strategy: OldestEmulationVersion}", []string{"spec.strategy:"}},
-		{"template", "deployments", "spec: {template: {spec: {hostUsers: false, containers: [{name: a, stdin: true}]}}}",
-			[]string{"spec.template.spec.hostUsers:", "spec.template.spec.containers[0].stdin:"}},
-		{"pod", "pods", "spec: {containers: [{name: a, stdin: true, tty: true}]}", nil},
+		{"template", "deployments", "spec: {template: {spec: {hostUsers: false, containers: [{name: a, resizePolicy: [{resourceName: cpu}]}]}}}",
+			[]string{"spec.template.spec.hostUsers:", "spec.template.spec.containers[0].resizePolicy:"}},
+		{"pod", "pods", "spec: {containers: [{name: a, stdin: true, stdinOnce: true}]}", nil},
 		{"pod and its security", "pods", `
 spec:
   securityContext: {seLinuxOptions: {level: a}, supplementalGroupsPolicy: Merge}

@@ -18,6 +18,8 @@ var (
 	ErrCommand = errors.New("cannot run the command")
 	// ErrNotRunning: the container has no running process.
 	ErrNotRunning = errors.New("container is not running")
+	// ErrNoStdin: the container was not started with an open stdin.
+	ErrNoStdin = errors.New("container has no stdin")
 	// ErrUnavailable: containerd cannot be reached now.
 	ErrUnavailable = errors.New("container runtime unavailable")
 )

@@ -61,3 +61,11 @@ type ExecRequest struct {
 	TTY     bool
 	Resize  <-chan Size // nil: never; with TTY only
 }
+
+// AttachRequest joins the streams of a container's own process.
+type AttachRequest struct {
+	Stdin  io.Reader // nil: none
+	Stdout io.Writer // nil: dropped
+	Stderr io.Writer // nil: dropped; unused by containers with a terminal
+	Resize <-chan Size
+}

@@ -26,6 +26,7 @@ type ContainerSpec struct {
 	WorkingDir string   // empty: the image's, else "/"
 	TTY        bool
 	Stdin      bool // keep a stdin open; without it stdin is /dev/null
+	StdinOnce  bool // the first session attached is the one it is for: stdin ends with it, unless there is a terminal
 	StopSignal string
 	Hostname   string // for /etc/hostname-less images: only used with a UTS namespace of its own
 

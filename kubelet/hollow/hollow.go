@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"net"
 	"net/netip"
 	"sync"
 
@@ -74,6 +75,11 @@ func (n *Network) Teardown(_ context.Context, uid types.UID) error {
 	defer n.mu.Unlock()
 	delete(n.pods, uid)
 	return nil
+}
+
+// Dial fails: no process is there to answer.
+func (n *Network) Dial(_ context.Context, _ types.UID, _ bool, address string) (net.Conn, error) {
+	return nil, fmt.Errorf("dial tcp %s: connection refused: the pod is simulated", address)
 }
 
 // Sandboxes lists the pods that have an address.

@@ -229,3 +229,19 @@ func (r *Runtime) Exec(_ context.Context, id string, _ container.ExecRequest) (i
 	}
 	return 0, nil
 }
+
+// Attach shows the silence of a running container until that ends or ctx does.
+func (r *Runtime) Attach(ctx context.Context, id string, _ container.AttachRequest) error {
+	r.mu.Lock()
+	c, ok := r.containers[id]
+	r.mu.Unlock()
+	if !ok {
+		return container.ErrNotFound
+	}
+	select {
+	case <-c.exited:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -13,9 +13,7 @@ import "github.com/miniorch/miniorch/kubelet/logs/writer"
 const WriterCommand = writer.Command
 
 // WriterArgument encodes the argument that follows WriterCommand.
-func WriterArgument(path string, maxBytes int64, maxFiles int) string {
-	return writer.Argument(path, maxBytes, maxFiles)
-}
+func WriterArgument(o writer.Options) string { return writer.Argument(o) }
 
 // WriterMain is the log writer; a binary that is started with WriterCommand passes the
 // arguments after it and exits with the result. Importing logs/writer/early does so, and

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -185,6 +186,28 @@ func (m *machine) askFromPod(box sandbox.Result, address string) string {
 	return ask(m.t, ns, address)
 }
 
+// dial connects inside the pod without being in its namespace, and reads who the listener saw.
+func (m *machine) dial(box sandbox.Result, address string) string {
+	m.t.Helper()
+	uid := types.UID(filepath.Base(filepath.Dir(box.NetNSPath)))
+	if _, err := m.net.Dial(m.t.Context(), uid, false, "localhost:80"); err == nil {
+		m.t.Error("a name was looked up outside the pod")
+	}
+	if _, err := m.net.Dial(m.t.Context(), "no-such-pod", false, address); err == nil {
+		m.t.Error("dialled inside a pod that does not exist")
+	}
+	conn, err := m.net.Dial(m.t.Context(), uid, false, address)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer conn.Close()
+	seen, err := io.ReadAll(conn)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return string(seen)
+}
+
 func TestPodsReachEachOther(t *testing.T) {
 	cases := map[string]struct {
 		first, second string
@@ -213,6 +236,9 @@ func TestPodsReachEachOther(t *testing.T) {
 				if reach.got != reach.from {
 					t.Errorf("%s: the listener saw %q, want %q: pods see each other's own addresses", reach.reason, reach.got, reach.from)
 				}
+			}
+			if got := ms[0].dial(a, "127.0.0.1:80"); got != "127.0.0.1" {
+				t.Errorf("dialling inside the pod the listener saw %q, want its own loopback", got)
 			}
 			if got := ask(t, ms[1].ns, strings.Split(c.first, "/")[0]+":8088"); got == "" {
 				t.Error("the host port does not answer from the other node")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/kubelet/logs"
+	"github.com/miniorch/miniorch/kubelet/logs/writer"
 )
 
 // shim is the containerd runtime that runs everything.
@@ -27,7 +28,7 @@ func (r *Runtime) Create(ctx context.Context, want container.ContainerSpec) (str
 	id := r.cfg.NewID()
 	record, info, err := r.plan(ctx, id, want)
 	if err != nil {
-		return "", fmt.Errorf("creating container %q: %w", want.Name, err)
+		return "", errors.Join(fmt.Errorf("creating container %q: %w", want.Name, err), r.removeStdio(id))
 	}
 	// The record comes first: from then on it protects its snapshot from containerd's
 	// garbage collection, so that no lease is needed.
@@ -50,9 +51,6 @@ func (r *Runtime) plan(ctx context.Context, id string, want container.ContainerS
 	fail := func(err error) (containers.Container, imageInfo, error) {
 		return containers.Container{}, imageInfo{}, err
 	}
-	if want.Stdin && !want.TTY {
-		return fail(errors.New("stdin without tty is not supported yet"))
-	}
 	image, err := r.findImage(ctx, want.Image)
 	if err != nil {
 		return fail(err)
@@ -73,7 +71,7 @@ func (r *Runtime) plan(ctx context.Context, id string, want container.ContainerS
 	if err != nil {
 		return fail(err)
 	}
-	if err := errors.Join(makeTerminationFile(want), makeLogDir(want.LogPath)); err != nil {
+	if err := errors.Join(makeTerminationFile(want), makeLogDir(want.LogPath), r.makeStdio(id, want, user)); err != nil {
 		return fail(err)
 	}
 	spec, err := buildSpec(ctx, specInput{
@@ -96,14 +94,18 @@ func (r *Runtime) plan(ctx context.Context, id string, want container.ContainerS
 	labels[labelCgroup] = spec.Linux.CgroupsPath
 	labels[labelStopSignal] = cmp.Or(want.StopSignal, info.process.StopSignal)
 	labels[labelShimGroup] = group
-	if labels[labelLogURI], err = r.logURI(want); err != nil {
+	if labels[labelLogURI], err = r.logURI(id, want); err != nil {
+		return fail(err)
+	}
+	options, err := r.shimOptions(want)
+	if err != nil {
 		return fail(err)
 	}
 	return containers.Container{
 		ID:          id,
 		Labels:      labels,
 		Image:       image.Name,
-		Runtime:     containers.RuntimeInfo{Name: shim},
+		Runtime:     containers.RuntimeInfo{Name: shim, Options: options},
 		Spec:        encoded,
 		SnapshotKey: id,
 		Snapshotter: snapshotter,
@@ -127,20 +129,23 @@ func (r *Runtime) shimGroup(ctx context.Context, id, podUID string) (string, err
 }
 
 // logURI tells the shim which program writes the container's log, and where to.
-func (r *Runtime) logURI(want container.ContainerSpec) (string, error) {
-	if want.LogPath == "" {
+func (r *Runtime) logURI(id string, want container.ContainerSpec) (string, error) {
+	if want.LogPath == "" && !want.Stdin && !want.TTY {
 		return "", nil
 	}
 	if r.cfg.LogWriter.Path == "" {
-		return "", errors.New("a log path is given but no log writer is configured")
+		return "", errors.New("a log path, stdin or tty is given but no log writer is configured")
 	}
 	uri, err := cio.LogURIGenerator("binary", r.cfg.LogWriter.Path, nil)
 	if err != nil {
 		return "", fmt.Errorf("naming the log writer: %w", err)
 	}
 	// containerd passes every key and value of the query on as an argument.
-	uri.RawQuery = url.Values{logs.WriterCommand: {logs.WriterArgument(
-		want.LogPath, cmp.Or(want.LogMaxBytes, r.cfg.LogMaxBytes), cmp.Or(want.LogMaxFiles, r.cfg.LogMaxFiles))}}.Encode()
+	uri.RawQuery = url.Values{logs.WriterCommand: {logs.WriterArgument(writer.Options{
+		Path:     want.LogPath,
+		MaxBytes: cmp.Or(want.LogMaxBytes, r.cfg.LogMaxBytes), MaxFiles: cmp.Or(want.LogMaxFiles, r.cfg.LogMaxFiles),
+		Dir: r.stdioDir(id), Early: want.StdinOnce, Once: want.StdinOnce && !want.TTY,
+	})}}.Encode()
 	return uri.String(), nil
 }
 

@@ -21,6 +21,7 @@ const (
 	labelStopSignal  = "miniorch.dev/stop-signal"
 	labelShimGroup   = "miniorch.dev/shim-group"
 	labelTTY         = "miniorch.dev/tty"
+	labelStdin       = "miniorch.dev/stdin"
 	labelStarted     = "miniorch.dev/started-at"
 	labelExit        = "miniorch.dev/exit"
 
@@ -81,6 +82,9 @@ func identityLabels(spec container.ContainerSpec) map[string]string {
 	})
 	if spec.TTY {
 		labels[labelTTY] = "true"
+	}
+	if spec.Stdin {
+		labels[labelStdin] = "true"
 	}
 	return labels
 }

@@ -244,7 +244,6 @@ func TestRefusals(t *testing.T) {
 			s.Mounts = []container.Mount{{HostPath: "/proc", ContainerPath: "/x", Propagation: container.PropagationBidirectional}}
 		}, nil, "not a shared mount"},
 		{"capability", "a capability nobody knows", func(s *container.ContainerSpec) { s.Security.AddCapabilities = []string{"FLY"} }, nil, `unknown capability "CAP_FLY"`},
-		{"stdin", "a stdin without terminal", func(s *container.ContainerSpec) { s.Stdin = true }, nil, "not supported"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

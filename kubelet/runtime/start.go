@@ -84,6 +84,9 @@ func (r *Runtime) taskRequest(ctx context.Context, info containers.Container) (*
 		Stdout:      info.Labels[labelLogURI],
 		Stderr:      info.Labels[labelLogURI],
 	}
+	if info.Labels[labelStdin] != "" && request.Terminal {
+		request.Stdin = r.stdinPath(info.ID) // without a terminal it is runcWithStdin that passes it on
+	}
 	for _, m := range mounts {
 		request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}

@@ -112,6 +112,9 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 		return fmt.Errorf("removing container: %w", err)
 	}
 	r.removeDeadSocket(info.Labels[labelShimGroup])
+	if err := r.removeStdio(id); err != nil {
+		return fmt.Errorf("removing container %s: %w", id, err)
+	}
 	if info.SnapshotKey != "" {
 		err := translate(r.client.SnapshotService(info.Snapshotter).Remove(ctx, info.SnapshotKey))
 		if err != nil && !isNotFound(err) {

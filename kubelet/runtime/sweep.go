@@ -18,7 +18,7 @@ import (
 )
 
 // sweep removes what an agent that died in the middle of something left behind: views of
-// images with their mounts, and the pipes of execs. Nothing of a container is ever in that state: its record
+// images with their mounts, the pipes of execs and those of containers that were never recorded. Nothing else of a container is ever in that state: its record
 // comes first and goes last.
 func (r *Runtime) sweep(ctx context.Context) error {
 	entries, err := os.ReadDir(r.cfg.StateDir)
@@ -37,7 +37,7 @@ func (r *Runtime) sweep(ctx context.Context) error {
 			return fmt.Errorf("sweeping: %w", err)
 		}
 	}
-	if err := r.sweepExecs(); err != nil {
+	if err := errors.Join(r.sweepExecs(), r.sweepStdio(ctx)); err != nil {
 		return err
 	}
 	snapshotter, _, err := r.snapshots(ctx)

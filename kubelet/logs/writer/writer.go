@@ -1,6 +1,7 @@
 // Package writer is the program that writes a container's log. A container's shim starts
 // it with the container and it lives until the container's output ends; no agent is
-// needed in between, so an agent may be restarted or replaced without a line lost.
+// needed in between, so an agent may be restarted or replaced without a line lost. It also
+// holds the container's stdin open, and serves the sessions attached to the container.
 //
 // There is one such process per container. The package imports nothing but the standard
 // library's smallest parts, and package early runs it before anything else of its binary
@@ -30,42 +31,74 @@ const (
 	fdReady  = 5
 )
 
-// Argument encodes where to write and when to rotate, for the one argument after Command.
-func Argument(path string, maxBytes int64, maxFiles int) string {
-	return fmt.Sprintf("%d:%d:%s", maxBytes, maxFiles, path)
+// Options say what a writer does.
+type Options struct {
+	Path     string // of the log; empty: none is written
+	MaxBytes int64  // of one file before it is put aside
+	MaxFiles int    // to keep
+	Dir      string // of the container's stdin and of the socket for attached sessions; empty: neither
+	Early    bool   // the first session attached is also sent what was written before it
+	Once     bool   // stdin ends with the first session attached to it
 }
+
+// Argument encodes the options for the one argument after Command.
+func Argument(o Options) string {
+	return fmt.Sprintf("%d:%d:%t:%t:%s:%s", o.MaxBytes, o.MaxFiles, o.Early, o.Once, escaped.Replace(o.Dir), o.Path)
+}
+
+var (
+	escaped   = strings.NewReplacer("%", "%25", ":", "%3a")
+	unescaped = strings.NewReplacer("%25", "%", "%3a", ":")
+)
 
 // parseArgument is the inverse of Argument.
-func parseArgument(arg string) (path string, maxBytes int64, maxFiles int, err error) {
-	parts := strings.SplitN(arg, ":", 3)
-	if len(parts) != 3 || !filepath.IsAbs(parts[2]) {
-		return "", 0, 0, fmt.Errorf("bad log argument %q", arg)
+func parseArgument(arg string) (o Options, err error) {
+	parts := strings.SplitN(arg, ":", 6)
+	if len(parts) != 6 {
+		return o, fmt.Errorf("bad log argument %q", arg)
 	}
-	if maxBytes, err = strconv.ParseInt(parts[0], 10, 64); err != nil {
-		return "", 0, 0, fmt.Errorf("bad size in log argument: %w", err)
+	if o.MaxBytes, err = strconv.ParseInt(parts[0], 10, 64); err != nil {
+		return o, fmt.Errorf("bad size in log argument: %w", err)
 	}
-	if maxFiles, err = strconv.Atoi(parts[1]); err != nil {
-		return "", 0, 0, fmt.Errorf("bad count in log argument: %w", err)
+	if o.MaxFiles, err = strconv.Atoi(parts[1]); err != nil {
+		return o, fmt.Errorf("bad count in log argument: %w", err)
 	}
-	return parts[2], maxBytes, maxFiles, nil
+	for i, flag := range []*bool{&o.Early, &o.Once} {
+		if *flag, err = strconv.ParseBool(parts[2+i]); err != nil {
+			return o, fmt.Errorf("bad log argument: %w", err)
+		}
+	}
+	o.Dir, o.Path = unescaped.Replace(parts[4]), parts[5]
+	for _, path := range []string{o.Dir, o.Path} {
+		if path != "" && !filepath.IsAbs(path) {
+			return o, fmt.Errorf("bad path in log argument %q", arg)
+		}
+	}
+	return o, nil
 }
 
-// Main is the whole program: it copies the container's output to its log until both end.
-// It returns the exit code.
+// Main is the whole program: it copies the container's output to its log, and to who is
+// attached, until both streams end. It returns the exit code.
 func Main(args []string) int {
 	if len(args) != 1 {
 		fmt.Fprintln(os.Stderr, "this is started by containerd, for a container")
 		return 2
 	}
-	path, maxBytes, maxFiles, err := parseArgument(args[0])
+	options, err := parseArgument(args[0])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	streams := map[string]*os.File{"stdout": inherited(fdStdout), "stderr": inherited(fdStderr)}
+	streams := map[byte]*os.File{MessageStdout: inherited(fdStdout), MessageStderr: inherited(fdStderr)}
 	drainOnTerm(streams)
-	log := NewFile(path, maxBytes, maxFiles)
-	log.openNow()
+	var log io.Writer = io.Discard
+	if options.Path != "" {
+		file := NewFile(options.Path, options.MaxBytes, options.MaxFiles)
+		file.openNow()
+		defer file.Close()
+		log = file
+	}
+	live := openHub(options)
 	// Whatever happened, the container may start: a log that cannot be opened now is
 	// tried again with every line, and what was lost meanwhile is said in it.
 	if ready := os.NewFile(fdReady, "ready"); ready != nil {
@@ -73,12 +106,28 @@ func Main(args []string) int {
 		ready.Close()
 	}
 	var copying sync.WaitGroup
-	for name, stream := range streams {
-		copying.Go(func() { Copy(log, name, stream) })
+	for kind, stream := range streams {
+		copying.Go(func() { Copy(log, streamNames[kind], &tee{from: stream, kind: kind, to: live}) })
 	}
 	copying.Wait()
-	log.Close()
+	live.close()
 	return 0
+}
+
+var streamNames = map[byte]string{MessageStdout: "stdout", MessageStderr: "stderr"}
+
+// tee shows what is read from a stream to the hub first.
+type tee struct {
+	from io.Reader
+	kind byte
+	to   *hub
+}
+
+// Read implements io.Reader.
+func (t *tee) Read(p []byte) (int, error) {
+	n, err := t.from.Read(p)
+	t.to.output(t.kind, p[:n])
+	return n, err
 }
 
 // inherited makes a file of a descriptor that Go's poller can wait for, so that reads
@@ -91,7 +140,7 @@ func inherited(fd uintptr) *os.File {
 // drainOnTerm makes SIGTERM, which the shim sends when the container is deleted, mean
 // "finish": what is in the pipes is still written, but processes that escaped the
 // container and hold them open are not waited for.
-func drainOnTerm(streams map[string]*os.File) {
+func drainOnTerm(streams map[byte]*os.File) {
 	const patience = 300 * time.Millisecond
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)

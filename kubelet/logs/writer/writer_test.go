@@ -46,12 +46,18 @@ func TestCopy(t *testing.T) {
 }
 
 func TestArgument(t *testing.T) {
-	path, size, files, err := parseArgument(Argument("/a:b/c.log", 5, 7))
-	if path != "/a:b/c.log" || size != 5 || files != 7 || err != nil {
-		t.Error(path, size, files, err)
+	for _, o := range []Options{
+		{Path: "/a:b/c.log", MaxBytes: 5, MaxFiles: 7},
+		{Path: "/a", Dir: "/x:y%3a/z", Once: true},
+		{Path: "/a", Dir: "/b", Early: true},
+		{Dir: "/only"},
+	} {
+		if got, err := parseArgument(Argument(o)); got != o || err != nil {
+			t.Errorf("%+v became %+v, %v", o, got, err)
+		}
 	}
-	for _, bad := range []string{"", "1:2", "x:1:/a", "1:x:/a", "1:2:relative"} {
-		if _, _, _, err := parseArgument(bad); err == nil {
+	for _, bad := range []string{"", "1:2", "x:1:true::/a", "1:x:true:true::/a", "1:2:x:true::/a", "1:2:true:x::/a", "1:2:true:true::relative", "1:2:true:true:relative:/a"} {
+		if _, err := parseArgument(bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
 	}
