@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,10 +37,15 @@ type life struct {
 
 const podSpecJSON = `{"terminationGracePeriodSeconds":0,"containers":[{"name":"c","image":"miniorch/demo"}]}`
 
+const jobSpecJSON = `{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"miniorch/demo"}]}}}`
+
 func lives() []life {
 	core := func(r string) schema.GroupVersionResource { return corev1.SchemeGroupVersion.WithResource(r) }
 	apps := func(r string) schema.GroupVersionResource {
 		return schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: r}
+	}
+	batch := func(r string) schema.GroupVersionResource {
+		return schema.GroupVersionResource{Group: "batch", Version: "v1", Resource: r}
 	}
 	workload := `{"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":` + podSpecJSON + `}}}`
 	condition := `{"conditions":[{"type":"StatusPatched","status":"True","reason":"E2E","message":"Set by a test"}]}`
@@ -93,6 +99,16 @@ func lives() []life {
 			status: condition, statusAt: []string{"status", "conditions"}, wanted: conditions("lastTransitionTime", "lastUpdateTime")},
 		{name: "controllerrevisions", resource: apps("controllerrevisions"), namespace: "default", object: `{"revision":1,"data":{"any":{"thing":1}}}`,
 			patch: `{"revision":3}`, path: []string{"revision"}, want: int64(3)},
+		{name: "replicationcontrollers", resource: core("replicationcontrollers"), namespace: "default",
+			object: `{"spec":{"replicas":1,"selector":{"a":"b"},"template":{"metadata":{"labels":{"a":"b"}},"spec":` + podSpecJSON + `}}}`,
+			patch:  `{"spec":{"replicas":3}}`, path: []string{"spec", "replicas"}, want: int64(3),
+			status: condition, statusAt: []string{"status", "conditions"}, wanted: conditions("lastTransitionTime")},
+		{name: "jobs", resource: batch("jobs"), namespace: "default", object: `{"spec":` + jobSpecJSON + `}`,
+			patch: `{"spec":{"parallelism":3}}`, path: []string{"spec", "parallelism"}, want: int64(3),
+			status: condition, statusAt: []string{"status", "conditions"}, wanted: conditions("lastProbeTime", "lastTransitionTime")},
+		{name: "cronjobs", resource: batch("cronjobs"), namespace: "default", object: `{"spec":{"schedule":"@hourly","jobTemplate":{"spec":` + jobSpecJSON + `}}}`,
+			patch: `{"spec":{"suspend":true}}`, path: []string{"spec", "suspend"}, want: true,
+			status: `{"lastScheduleTime":"2026-01-02T03:04:05Z"}`, statusAt: []string{"status", "lastScheduleTime"}, wanted: "2026-01-02T03:04:05Z"},
 		{name: "nodes", resource: core("nodes"), object: `{}`,
 			patch: `{"spec":{"unschedulable":true}}`, path: []string{"spec", "unschedulable"}, want: true,
 			status: `{"capacity":{"example.com/fish":"3"}}`, statusAt: []string{"status", "capacity"}, wanted: map[string]any{"example.com/fish": "3"}},
@@ -153,7 +169,8 @@ func (w *walk) body(name string) *unstructured.Unstructured {
 	}
 	kinds := map[string]string{"configmaps": "ConfigMap", "secrets": "Secret", "serviceaccounts": "ServiceAccount", "pods": "Pod", "services": "Service",
 		"endpoints": "Endpoints", "events": "Event", "leases": "Lease", "endpointslices": "EndpointSlice", "replicasets": "ReplicaSet",
-		"deployments": "Deployment", "controllerrevisions": "ControllerRevision", "nodes": "Node", "namespaces": "Namespace"}
+		"deployments": "Deployment", "controllerrevisions": "ControllerRevision", "nodes": "Node", "namespaces": "Namespace",
+		"replicationcontrollers": "ReplicationController", "jobs": "Job", "cronjobs": "CronJob"}
 	obj.SetGroupVersionKind(w.resource.GroupVersion().WithKind(kinds[w.resource.Resource]))
 	obj.SetName(name)
 	obj.SetLabels(map[string]string{"test": "life", "name": name})
@@ -299,13 +316,14 @@ func (w *walk) deletes(ctx context.Context) {
 		return // there is no collection to delete, and the deletion is a controller's
 	}
 	last := must(w.in.Get(ctx, "one", metav1.GetOptions{}))(w)
-	if err := w.in.Delete(ctx, "one", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0)}); err != nil {
+	background := metav1.DeletePropagationBackground // old kinds would wait for the garbage collector
+	if err := w.in.Delete(ctx, "one", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: &background}); err != nil {
 		w.Fatal(err)
 	}
 	if seen := w.expect(watch.Deleted, "one"); seen.GetResourceVersion() == last.GetResourceVersion() {
 		w.Error("a deletion has a resourceVersion of its own")
 	}
-	if err := w.in.DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "test=life"}); err != nil {
+	if err := w.in.DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, metav1.ListOptions{LabelSelector: "test=life"}); err != nil {
 		w.Fatal(err)
 	}
 	w.expect(watch.Deleted, "two")
@@ -313,3 +331,35 @@ func (w *walk) deletes(ctx context.Context) {
 		w.Errorf("after the deletion of all: %v", err)
 	}
 }
+
+// What the oldest kinds own stays by default when they are deleted; for Jobs a warning says so.
+func TestDeletedJobsLeaveTheirPods(t *testing.T) {
+	c := startCluster(t)
+	warned := &collector{}
+	cfg := c.as("admin", "system:masters")
+	cfg.WarningHandler = warned
+	client := must(dynamic.NewForConfig(cfg))(t)
+	for _, l := range lives() {
+		if l.name != "jobs" && l.name != "replicationcontrollers" {
+			continue
+		}
+		w := &walk{T: t, life: l, in: client.Resource(l.resource).Namespace("default")}
+		must(w.in.Create(t.Context(), w.body("one"), metav1.CreateOptions{}))(t)
+		warned.texts = nil
+		if err := w.in.Delete(t.Context(), "one", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		left := must(w.in.Get(t.Context(), "one", metav1.GetOptions{}))(t)
+		if f := left.GetFinalizers(); len(f) != 1 || f[0] != metav1.FinalizerOrphanDependents {
+			t.Errorf("%s: finalizers are %v, want orphan", l.name, f)
+		}
+		if says := strings.Contains(strings.Join(warned.texts, ""), "child pods are preserved by default"); says != (l.name == "jobs") {
+			t.Errorf("%s: warnings are %q", l.name, warned.texts)
+		}
+	}
+}
+
+// collector keeps the warnings that a client is sent.
+type collector struct{ texts []string }
+
+func (c *collector) HandleWarningHeader(_ int, _, text string) { c.texts = append(c.texts, text) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -37,6 +38,9 @@ type kind[T api.Object] struct {
 	gracePeriod func(obj T, asked *int64) int64
 	ttl         func(obj T) time.Duration
 
+	propagation   metav1.DeletionPropagation
+	deleteWarning string
+
 	fieldNames []string
 	fields     func(obj T) fields.Set
 
@@ -63,6 +67,8 @@ func describe[T api.Object](k kind[T]) resource.Descriptor {
 		ValidateName:             k.validateName,
 		AllowCreateOnUpdate:      k.createOnUpdate,
 		AllowUnconditionalUpdate: k.unconditionalUpdate,
+		DefaultPropagation:       k.propagation,
+		DeleteWarning:            k.deleteWarning,
 		FieldNames:               k.fieldNames,
 		Subresources:             k.subresources,
 	}

@@ -197,10 +197,8 @@ func validateDNSConfig(c *corev1.PodDNSConfig, policy corev1.DNSPolicy, path *fi
 
 // validatePodTemplate checks a template for pods that are kept running for ever.
 func validatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
-	errs := metavalidation.ValidateLabels(t.Labels, path.Child("metadata", "labels"))
-	errs = append(errs, validation.ValidateAnnotations(t.Annotations, path.Child("metadata", "annotations"))...)
 	spec := path.Child("spec")
-	errs = append(errs, validatePodSpec(&t.Spec, spec)...)
+	errs := validateAnyPodTemplate(t, path)
 	if p := t.Spec.RestartPolicy; p != corev1.RestartPolicyAlways {
 		errs = append(errs, field.NotSupported(spec.Child("restartPolicy"), p, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}
@@ -208,6 +206,15 @@ func validatePodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.Erro
 		errs = append(errs, field.Forbidden(spec.Child("activeDeadlineSeconds"),
 			"activeDeadlineSeconds is not supported in a template for pods that run for ever"))
 	}
+	return errs
+}
+
+// validateAnyPodTemplate checks what templates of all workloads have in common.
+func validateAnyPodTemplate(t *corev1.PodTemplateSpec, path *field.Path) field.ErrorList {
+	errs := metavalidation.ValidateLabels(t.Labels, path.Child("metadata", "labels"))
+	errs = append(errs, validation.ValidateAnnotations(t.Annotations, path.Child("metadata", "annotations"))...)
+	spec := path.Child("spec")
+	errs = append(errs, validatePodSpec(&t.Spec, spec)...)
 	if len(t.Spec.EphemeralContainers) > 0 {
 		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}

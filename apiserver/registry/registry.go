@@ -40,6 +40,9 @@ func All(cfg Config) []resource.Descriptor {
 		replicaSets(),
 		deployments(),
 		controllerRevisions(),
+		replicationControllers(),
+		jobs(),
+		cronJobs(),
 		events(cfg.EventTTL),
 		eventsView(cfg.EventTTL),
 	}

@@ -88,24 +88,29 @@ func validateReplicaSetUpdate(rs, old *appsv1.ReplicaSet) field.ErrorList {
 	return sameSelector(rs.Spec.Selector, old.Spec.Selector)
 }
 
-// validateReplicaSetStatus checks that the counts can be true together.
 func validateReplicaSetStatus(rs, _ *appsv1.ReplicaSet) field.ErrorList {
-	path, s := field.NewPath("status"), rs.Status
-	errs := notNegative(s.Replicas, path.Child("replicas"))
-	errs = append(errs, notNegative(s.FullyLabeledReplicas, path.Child("fullyLabeledReplicas"))...)
-	errs = append(errs, notNegative(s.ReadyReplicas, path.Child("readyReplicas"))...)
-	errs = append(errs, notNegative(s.AvailableReplicas, path.Child("availableReplicas"))...)
-	errs = append(errs, notNegative(ptr.Deref(s.TerminatingReplicas, 0), path.Child("terminatingReplicas"))...)
-	errs = append(errs, notNegative(s.ObservedGeneration, path.Child("observedGeneration"))...)
+	s := rs.Status
+	errs := validateReplicaCounts(s.Replicas, s.FullyLabeledReplicas, s.ReadyReplicas, s.AvailableReplicas, s.ObservedGeneration)
+	return append(errs, notNegative(ptr.Deref(s.TerminatingReplicas, 0), field.NewPath("status", "terminatingReplicas"))...)
+}
+
+// validateReplicaCounts checks that the counts can be true together.
+func validateReplicaCounts(replicas, labelled, ready, available int32, generation int64) field.ErrorList {
+	path := field.NewPath("status")
+	errs := notNegative(replicas, path.Child("replicas"))
+	errs = append(errs, notNegative(labelled, path.Child("fullyLabeledReplicas"))...)
+	errs = append(errs, notNegative(ready, path.Child("readyReplicas"))...)
+	errs = append(errs, notNegative(available, path.Child("availableReplicas"))...)
+	errs = append(errs, notNegative(generation, path.Child("observedGeneration"))...)
 	atMost := func(name string, n, limit int32, limitName string) {
 		if n > limit {
 			errs = append(errs, field.Invalid(path.Child(name), n, "cannot be greater than "+limitName))
 		}
 	}
-	atMost("fullyLabeledReplicas", s.FullyLabeledReplicas, s.Replicas, "status.replicas")
-	atMost("readyReplicas", s.ReadyReplicas, s.Replicas, "status.replicas")
-	atMost("availableReplicas", s.AvailableReplicas, s.Replicas, "status.replicas")
-	atMost("availableReplicas", s.AvailableReplicas, s.ReadyReplicas, "readyReplicas")
+	atMost("fullyLabeledReplicas", labelled, replicas, "status.replicas")
+	atMost("readyReplicas", ready, replicas, "status.replicas")
+	atMost("availableReplicas", available, replicas, "status.replicas")
+	atMost("availableReplicas", available, ready, "readyReplicas")
 	return errs
 }
 

@@ -53,6 +53,8 @@ type Descriptor struct {
 	AllowUnconditionalUpdate bool
 	// DefaultPropagation is what a delete without propagationPolicy does to dependents. Empty: background.
 	DefaultPropagation metav1.DeletionPropagation
+	// DeleteWarning is sent to who deletes without saying what becomes of dependents. Empty: nothing is.
+	DeleteWarning string
 
 	// GracePeriod makes deletion graceful: it returns the seconds to grant, given what was asked
 	// for (nil: not given). 0 deletes at once. Nil function: never graceful. Only Pod has it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miniorch/miniorch/apiserver/admission"
 	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
+	"github.com/miniorch/miniorch/apiserver/warning"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
@@ -34,6 +35,10 @@ func (s *Store) Delete(ctx context.Context, ns, name string, opts metav1.DeleteO
 	})
 	if err != nil {
 		return nil, false, err
+	}
+	//lint:ignore SA1019 old clients still send orphanDependents.
+	if s.desc.DeleteWarning != "" && opts.PropagationPolicy == nil && opts.OrphanDependents == nil {
+		warning.Add(ctx, s.desc.DeleteWarning)
 	}
 	return it, done == remove, nil
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -28,12 +29,15 @@ var roster = []struct {
 	{&corev1.Secret{}, Resource{"", "v1", "secrets", "Secret", true}},
 	{&corev1.Event{}, Resource{"", "v1", "events", "Event", true}},
 	{&corev1.ServiceAccount{}, Resource{"", "v1", "serviceaccounts", "ServiceAccount", true}},
+	{&corev1.ReplicationController{}, Resource{"", "v1", "replicationcontrollers", "ReplicationController", true}},
 	{&eventsv1.Event{}, Resource{"events.k8s.io", "v1", "events", "Event", true}},
 	{&discoveryv1.EndpointSlice{}, Resource{"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true}},
 	{&coordinationv1.Lease{}, Resource{"coordination.k8s.io", "v1", "leases", "Lease", true}},
 	{&appsv1.ReplicaSet{}, Resource{"apps", "v1", "replicasets", "ReplicaSet", true}},
 	{&appsv1.Deployment{}, Resource{"apps", "v1", "deployments", "Deployment", true}},
 	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
+	{&batchv1.Job{}, Resource{"batch", "v1", "jobs", "Job", true}},
+	{&batchv1.CronJob{}, Resource{"batch", "v1", "cronjobs", "CronJob", true}},
 }
 
 var resourceByType = func() map[reflect.Type]Resource {
