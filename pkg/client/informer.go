@@ -81,7 +81,7 @@ func (i *Informer[T]) ByIndex(name, value string) []T {
 	found := i.view.byIndex(name, value)
 	out := make([]T, len(found))
 	for n, e := range found {
-		out[n] = cast[T](e.obj)
+		out[n] = cast[T](e)
 	}
 	return out
 }

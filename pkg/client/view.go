@@ -35,12 +35,17 @@ func (a entry) compare(b entry) int {
 	return 0
 }
 
-// bucket is what one index value holds, in order.
-type bucket []entry
+// bucket is what one index value holds, in order. It is a tree because some values (a
+// namespace, for instance) have thousands of objects.
+type bucket = btree.BTreeG[entry]
+
+// degree is the width of the trees' nodes.
+const degree = 32
 
 type indexer struct {
 	of      func(api.Object) []string
-	buckets map[string]bucket
+	buckets map[string]*bucket
+	nodes   *btree.FreeListG[entry] // shared: there may be very many small buckets
 }
 
 // view holds the objects of one informer. Only its reflector changes it; anybody reads.
@@ -66,7 +71,7 @@ type view struct {
 func newView(id viewID, cfg Config) *view {
 	return &view{
 		id: id, cfg: cfg, synced: make(chan struct{}),
-		tree: btree.NewG(32, entry.less), indexes: make(map[string]*indexer),
+		tree: btree.NewG(degree, entry.less), indexes: make(map[string]*indexer),
 	}
 }
 
@@ -86,7 +91,7 @@ func (v *view) index(name string, of func(api.Object) []string) {
 	if v.indexes[name] != nil {
 		return
 	}
-	ix := &indexer{of: of, buckets: make(map[string]bucket)}
+	ix := &indexer{of: of, buckets: make(map[string]*bucket), nodes: btree.NewFreeListG[entry](btree.DefaultFreeListSize)}
 	v.tree.Ascend(func(e entry) bool {
 		ix.add(e)
 		return true
@@ -120,14 +125,23 @@ func (v *view) ascend(ns string, yield func(api.Object) bool) {
 	})
 }
 
-func (v *view) byIndex(name, value string) bucket {
+func (v *view) byIndex(name, value string) []api.Object {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	ix := v.indexes[name]
 	if ix == nil {
 		panic(fmt.Sprintf("client: the informer for %s has no index %q", v.id.resource, name))
 	}
-	return slices.Clone(ix.buckets[value])
+	b := ix.buckets[value]
+	if b == nil {
+		return nil
+	}
+	found := make([]api.Object, 0, b.Len())
+	b.Ascend(func(e entry) bool {
+		found = append(found, e.obj)
+		return true
+	})
+	return found
 }
 
 func (v *view) isSynced() bool {
@@ -240,25 +254,22 @@ func (v *view) tell(old, obj api.Object) {
 func (ix *indexer) add(e entry) {
 	for _, value := range ix.of(e.obj) {
 		b := ix.buckets[value]
-		if at, found := slices.BinarySearchFunc(b, e, entry.compare); found {
-			b[at] = e // the function named the value twice
-		} else {
-			ix.buckets[value] = slices.Insert(b, at, e)
+		if b == nil {
+			b = btree.NewWithFreeListG(degree, entry.less, ix.nodes)
+			ix.buckets[value] = b
 		}
+		b.ReplaceOrInsert(e)
 	}
 }
 
 func (ix *indexer) remove(e entry) {
 	for _, value := range ix.of(e.obj) {
 		b := ix.buckets[value]
-		at, found := slices.BinarySearchFunc(b, e, entry.compare)
-		if !found {
-			continue
+		if b == nil {
+			continue // the function named the value twice
 		}
-		if b = slices.Delete(b, at, at+1); len(b) == 0 {
+		if b.Delete(e); b.Len() == 0 {
 			delete(ix.buckets, value)
-		} else {
-			ix.buckets[value] = b
 		}
 	}
 }
