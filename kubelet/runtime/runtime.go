@@ -99,6 +99,8 @@ type Runtime struct {
 	images *imageCache
 	since  time.Time // views and execs older than this are an earlier agent's
 
+	deleting turns // by container ID
+
 	snapshotterOnce sync.Mutex
 	snapshotterName string // guarded by snapshotterOnce
 }

@@ -127,25 +127,3 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	}
 	return nil
 }
-
-// deleteTask removes the task of a container, killing what still runs in it, and waits
-// until the kernel and the log writer are done with it. Without a task it does nothing.
-func (r *Runtime) deleteTask(ctx context.Context, id string) error {
-	var err error
-	for range deleteAttempts {
-		_, err = r.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-		if err == nil || isNotFound(err) {
-			return nil
-		}
-		// Usually because it runs, which containerd 1.6 tells by words only; or it ran
-		// until just now. Killing what has ended does no harm.
-		if err := r.killAndWait(ctx, id); err != nil {
-			return fmt.Errorf("deleting task: %w", err)
-		}
-	}
-	return fmt.Errorf("deleting task %s: %w", id, translate(err))
-}
-
-// deleteAttempts is more than the two it takes to delete a running task, for its status
-// may lag behind.
-const deleteAttempts = 5

@@ -40,6 +40,9 @@ func (r *Runtime) sweep(ctx context.Context) error {
 	if err := errors.Join(r.sweepExecs(), r.sweepStdio(ctx)); err != nil {
 		return err
 	}
+	if err := r.sweepShims(ctx); err != nil {
+		return err
+	}
 	snapshotter, _, err := r.snapshots(ctx)
 	if err != nil {
 		return err
