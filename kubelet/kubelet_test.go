@@ -425,6 +425,26 @@ func TestRejected(t *testing.T) {
 	})
 }
 
+// TestForcedDeletionMakesRoom: what was deleted by force is not in the API any more, so whoever
+// binds the next pod counts on its room, although it takes a moment to end.
+func TestForcedDeletionMakesRoom(t *testing.T) {
+	scenario(t, func(h *harness) {
+		port := func(p *corev1.Pod) {
+			p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80, Protocol: corev1.ProtocolTCP}}
+		}
+		h.node.runtime.stop = func(context.Context, string, container.StopRequest) error {
+			time.Sleep(time.Second)
+			return nil
+		}
+		h.create("first", port)
+		h.create("late", port)
+		h.expect("late", "Failed NodePorts")
+		h.delete("first", new(int64))
+		h.create("second", port)
+		h.expect("second", "Running ready c[0]:running")
+	})
+}
+
 func TestStatusSurvivesConflictsAndOutages(t *testing.T) {
 	scenario(t, func(h *harness) {
 		failures := 5

@@ -32,6 +32,7 @@ type roster struct {
 type entry struct {
 	pod      *corev1.Pod
 	rejected bool
+	removed  bool // gone from the API: what it still holds is on its way back
 }
 
 func newRoster() *roster {
@@ -119,6 +120,9 @@ func (k *Kubelet) takeChanges(ctx context.Context, held map[types.UID]bool, star
 }
 
 func (k *Kubelet) removed(pod *corev1.Pod) {
+	if e := k.roster.pods[pod.UID]; e != nil {
+		e.removed = true
+	}
 	if w := k.roster.worker(pod.UID); w != nil {
 		w.post(func() {
 			w.removed = true
@@ -149,14 +153,15 @@ func (k *Kubelet) changed(ctx context.Context, pod *corev1.Pod, held map[types.U
 }
 
 // admit decides whether this node takes a pod that is new to it. Pods that it has taken
-// before are never refused later.
+// before are never refused later. Pods that were deleted by force, without waiting for us,
+// do not count: whoever bound the new one did not know of them either.
 func (k *Kubelet) admit(pod *corev1.Pod) *lifecycle.Rejection {
 	if pod.Status.StartTime != nil || pod.DeletionTimestamp != nil || api.IsPodTerminal(pod) || len(k.seen.of(pod.UID)) > 0 {
 		return nil
 	}
 	var others []*corev1.Pod
 	for _, e := range k.roster.pods {
-		if !e.rejected && !api.IsPodTerminal(e.pod) {
+		if !e.rejected && !e.removed && !api.IsPodTerminal(e.pod) {
 			others = append(others, e.pod)
 		}
 	}
