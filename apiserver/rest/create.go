@@ -192,7 +192,7 @@ func (s *Store) nameRule() validation.ValidateNameFunc {
 
 // newMeta sets the metadata that only the server may.
 func (s *Store) newMeta(obj api.Object) {
-	obj.SetUID(s.newUID())
+	obj.SetUID(s.reg.cfg.UID(s.desc.GroupResource(), obj))
 	obj.SetCreationTimestamp(s.now())
 	obj.SetDeletionTimestamp(nil)
 	obj.SetDeletionGracePeriodSeconds(nil)
@@ -207,12 +207,13 @@ func (s *Store) now() metav1.Time {
 	return metav1.NewTime(s.reg.cfg.Clock.Now().Truncate(time.Second))
 }
 
-func (s *Store) newUID() types.UID {
+// randomUID makes a version 4 UUID.
+func randomUID(rand func() uint64) types.UID {
 	var id uuid.UUID
-	for i, n := 0, s.reg.cfg.Rand(); i < 8; i++ {
+	for i, n := 0, rand(); i < 8; i++ {
 		id[i] = byte(n >> (8 * i))
 	}
-	for i, n := 0, s.reg.cfg.Rand(); i < 8; i++ {
+	for i, n := 0, rand(); i < 8; i++ {
 		id[8+i] = byte(n >> (8 * i))
 	}
 	id[6] = id[6]&0x0f | 0x40 // version 4

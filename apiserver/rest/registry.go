@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/apiserver/admission"
@@ -48,6 +49,9 @@ type Config struct {
 	Logger *slog.Logger
 	Clock  clock.WithTicker
 	Rand   func() uint64 // uids, generated names; must be safe for concurrent use
+	// UID makes the UID of a new object; default: a random one. A simulation gives the same
+	// object the same UID in every run. It must be safe for concurrent use.
+	UID func(of schema.GroupResource, obj api.Object) types.UID
 }
 
 func (c *Config) setDefaults() {
@@ -74,6 +78,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Uint64
+	}
+	if c.UID == nil {
+		c.UID = func(schema.GroupResource, api.Object) types.UID { return randomUID(c.Rand) }
 	}
 }
 
