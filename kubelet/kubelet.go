@@ -54,7 +54,8 @@ func New(transport client.Transport, informers *client.Informers, parts Parts, c
 			Fields: fields.OneTermEqualSelector("spec.nodeName", cfg.NodeName)}),
 		services: client.InformerFor[*corev1.Service](informers),
 		events: client.NewRecorder(transport, "kubelet", client.RecorderConfig{
-			Config: client.Config{Clock: cfg.Clock, Logger: cfg.Logger, Rand: cfg.Rand}, Host: cfg.NodeName}),
+			Config: client.Config{Clock: cfg.Clock, Logger: cfg.Logger, Rand: cfg.Rand}, Host: cfg.NodeName,
+			Queue: 1024}), // ten for each pod that a node can have
 		seen: newObservation(), images: newImages(parts.Runtime, cfg.Clock), roster: newRoster(), changes: make(chan struct{}, 1),
 		runtime: errors.New("container runtime is not connected yet"),
 	}

@@ -48,7 +48,7 @@ type Recorder struct {
 	source corev1.EventSource
 	cfg    RecorderConfig
 	log    *slog.Logger
-	queue  chan happening
+	queue  chan *happening // pointers: a process that plays many nodes has many of these
 
 	mu      sync.Mutex
 	dropped int // guarded by mu: since the last one that fitted in the queue
@@ -69,7 +69,7 @@ func NewRecorder(t Transport, component string, cfg RecorderConfig) *Recorder {
 		source: corev1.EventSource{Component: component, Host: cfg.Host},
 		cfg:    cfg,
 		log:    cfg.Logger.With("component", component),
-		queue:  make(chan happening, cfg.Queue),
+		queue:  make(chan *happening, cfg.Queue),
 	}
 }
 
@@ -88,7 +88,7 @@ func (r *Recorder) EventAbout(about corev1.ObjectReference, kind, reason, format
 	if r == nil {
 		return
 	}
-	h := happening{about: about, kind: kind, reason: reason, words: fmt.Sprintf(format, args...), at: r.cfg.Clock.Now()}
+	h := &happening{about: about, kind: kind, reason: reason, words: fmt.Sprintf(format, args...), at: r.cfg.Clock.Now()}
 	select {
 	case r.queue <- h:
 	default:
@@ -122,7 +122,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case h := <-r.queue:
-			w, ok := known.next(h)
+			w, ok := known.next(*h)
 			if !ok {
 				continue
 			}
