@@ -22,14 +22,24 @@ const streamHeader = "miniorch-watch"
 // stream is one watch's stream.
 type stream struct {
 	name, prefix string
+	lean         bool                                       // without what was before
 	asking       sync.WaitGroup                             // requests for progress that are under way
 	whenEnded    func(f func()) (forget func() (done bool)) // calls f when the watch's context ends
 }
 
 // Watch streams the changes below prefix after a revision.
 func (s *Store) Watch(ctx context.Context, prefix string, after int64) <-chan storage.Batch {
+	return s.watch(ctx, &stream{prefix: prefix}, after)
+}
+
+// WatchLean is Watch without what was before each change.
+func (s *Store) WatchLean(ctx context.Context, prefix string, after int64) <-chan storage.Batch {
+	return s.watch(ctx, &stream{prefix: prefix, lean: true}, after)
+}
+
+func (s *Store) watch(ctx context.Context, st *stream, after int64) <-chan storage.Batch {
 	out := make(chan storage.Batch)
-	st := &stream{prefix: prefix, whenEnded: func(f func()) func() bool { return context.AfterFunc(ctx, f) }}
+	st.whenEnded = func(f func()) func() bool { return context.AfterFunc(ctx, f) }
 	s.enter(st)
 	go func() {
 		defer close(out)
@@ -38,7 +48,7 @@ func (s *Store) Watch(ctx context.Context, prefix string, after int64) <-chan st
 			return
 		}
 		select {
-		case out <- storage.Batch{Err: fmt.Errorf("watching %s: %w", prefix, err)}:
+		case out <- storage.Batch{Err: fmt.Errorf("watching %s: %w", st.prefix, err)}:
 		case <-ctx.Done():
 		}
 	}()
@@ -57,8 +67,9 @@ func (s *Store) relay(ctx context.Context, st *stream, after int64, out chan<- s
 	defer end()
 	defer context.AfterFunc(ctx, end)()
 	prefix := st.prefix
-	opts := []clientv3.OpOption{
-		clientv3.WithRev(after + 1), clientv3.WithPrevKV(), clientv3.WithProgressNotify(), clientv3.WithFragment(),
+	opts := []clientv3.OpOption{clientv3.WithRev(after + 1), clientv3.WithProgressNotify(), clientv3.WithFragment()}
+	if !st.lean {
+		opts = append(opts, clientv3.WithPrevKV())
 	}
 	if prefix == "" {
 		opts = append(opts, clientv3.WithFromKey())
@@ -74,7 +85,7 @@ func (s *Store) relay(ctx context.Context, st *stream, after int64, out chan<- s
 		if err := resp.Err(); err != nil {
 			return mapped(err)
 		}
-		batch, ok := batchOf(&resp)
+		batch, ok := batchOf(&resp, st.lean)
 		if !ok {
 			return storage.ErrCompacted
 		}
@@ -92,8 +103,9 @@ func (s *Store) relay(ctx context.Context, st *stream, after int64, out chan<- s
 
 // batchOf converts a response. Only a progress notification says that everything up to its
 // header's revision has been sent; events vouch for their own revision. complete is false if
-// what was before a change has been compacted: etcd then leaves it out without a word.
-func batchOf(resp *clientv3.WatchResponse) (batch storage.Batch, complete bool) {
+// what was before a change was wanted and has been compacted: etcd then leaves it out without
+// a word.
+func batchOf(resp *clientv3.WatchResponse, lean bool) (batch storage.Batch, complete bool) {
 	if resp.IsProgressNotify() {
 		return storage.Batch{Progress: resp.Header.Revision}, true
 	}
@@ -107,7 +119,7 @@ func batchOf(resp *clientv3.WatchResponse) (batch storage.Batch, complete bool) 
 		case e.PrevKv != nil:
 			prev := kvOf(e.PrevKv)
 			ev.Prev = &prev
-		case !ev.Created:
+		case !ev.Created && !lean:
 			return storage.Batch{}, false
 		}
 		batch.Events[i] = ev

@@ -73,7 +73,11 @@ func (c *Cache) follow(ctx context.Context, helpers *sync.WaitGroup) {
 func (c *Cache) followOnce(ctx context.Context, helpers *sync.WaitGroup) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	batches := c.store.Watch(ctx, c.cfg.Prefix, c.Revision())
+	watch := c.store.Watch
+	if lean, ok := c.store.(storage.LeanWatcher); ok {
+		watch = lean.WatchLean // what was before is here already
+	}
+	batches := watch(ctx, c.cfg.Prefix, c.Revision())
 	ticker := c.cfg.Clock.NewTicker(c.cfg.ProgressInterval)
 	defer ticker.Stop()
 	for {
