@@ -83,6 +83,7 @@ func TestKubectl(t *testing.T) {
 	c := startCluster(t)
 	k := newKubectl(t, c)
 	bad := strings.NewReplacer("replicas: 3", "replicaz: 3", "{app: web}}\n    spec", "{app: other}}\n    spec").Replace(manifest)
+	manifest4 := strings.Replace(manifest, "replicas: 3", "replicas: 4", 1)
 	steps := []struct {
 		name  string
 		args  string
@@ -92,7 +93,7 @@ func TestKubectl(t *testing.T) {
 	}{
 		{name: "version", args: "version", want: []string{"Server Version: v1.37.0+miniorch"}},
 		{name: "cluster-info", args: "cluster-info", want: []string{"is running at " /* coloured */}},
-		{name: "api-resources", args: "api-resources", want: []string{"deployments           deploy       apps/v1", "endpointslices"}},
+		{name: "api-resources", args: "api-resources", want: []string{"deploy       apps/v1", "endpointslices"}},
 		{name: "apply", args: "apply -f -", stdin: manifest, want: []string{"namespace/shop created", "deployment.apps/web created", "service/web created", "pod/two created"}},
 		{name: "apply again", args: "apply -f -", stdin: manifest, want: []string{"namespace/shop unchanged", "deployment.apps/web unchanged", "service/web unchanged", "pod/two unchanged"}},
 		{name: "apply a change", args: "apply -f -", stdin: strings.Replace(manifest, "replicas: 3", "replicas: 4", 1), want: []string{"deployment.apps/web configured"}},
@@ -125,6 +126,13 @@ func TestKubectl(t *testing.T) {
 		{name: "dry run left nothing", args: "get configmap dry", fails: true, want: []string{`configmaps "dry" not found`}},
 		{name: "secret", args: "create secret generic s --from-literal=a=b -n shop", want: []string{"secret/s created"}},
 		{name: "wait", args: "wait --for=jsonpath={.status.phase}=Pending pod/two -n shop --timeout=10s", want: []string{"condition met"}},
+		{name: "server-side apply against kubectl's own earlier writes", args: "apply --server-side -f -", stdin: manifest4, fails: true, want: []string{`conflicts with "kubectl-patch" using apps/v1:`, `.spec.template.spec.containers[name="c"].image`, "service/web serverside-applied"}},
+		{name: "server-side apply by force", args: "apply --server-side --force-conflicts -f -", stdin: manifest, want: []string{"deployment.apps/web serverside-applied"}},
+		{name: "server-side apply against another", args: "apply --server-side --field-manager=other -f -", stdin: manifest4, fails: true, want: []string{`conflict with "kubectl": .spec.replicas`}},
+		{name: "server-side apply by another by force", args: "apply --server-side --field-manager=other --force-conflicts -f -", stdin: manifest4, want: []string{"deployment.apps/web serverside-applied"}},
+		{name: "server-side dry run", args: "apply --server-side --dry-run=server --field-manager=other -f -", stdin: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: dry}\n", want: []string{"configmap/dry serverside-applied (server dry run)"}},
+		{name: "owners", args: "get deploy web -n shop -o yaml --show-managed-fields", want: []string{"manager: other", "operation: Apply"}},
+		{name: "diff on the server", args: "diff --server-side --field-manager=other -f -", stdin: strings.Replace(manifest4, "replicas: 4", "replicas: 8", 1), fails: true, want: []string{"+  replicas: 8"}},
 		{name: "replace", args: "replace --force -f -", stdin: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: r}\ndata: {a: b}\n", want: []string{"configmap/r replaced"}},
 		{name: "delete", args: "delete pod two -n shop --force --grace-period=0", want: []string{"force deleted"}},
 		{name: "delete with foreground", args: "delete cm r --cascade=foreground --wait=false", want: []string{`configmap "r" deleted`}},

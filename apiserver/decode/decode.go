@@ -184,6 +184,19 @@ func Tree(data []byte, like runtime.Object) (tree map[string]any, twice []string
 	return tree, texts(strict), err
 }
 
+// YAMLTree is Tree for YAML, of which JSON is a part. twice says what stands in it more than
+// once, by line.
+func YAMLTree(data []byte, like runtime.Object) (tree map[string]any, twice, err error) {
+	asJSON, twice := yaml.YAMLToJSONStrict(data)
+	if twice != nil {
+		if asJSON, err = yaml.YAMLToJSON(data); err != nil {
+			return nil, nil, err
+		}
+	}
+	tree, _, err = Tree(asJSON, like)
+	return tree, twice, err
+}
+
 // FromTree is Into for an object that is decoded already, but not typed. obj may share
 // with tree from then on.
 func FromTree(ctx context.Context, tree map[string]any, obj runtime.Object, opts Options) error {

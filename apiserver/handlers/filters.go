@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/apiserver/managedfields"
 	"github.com/miniorch/miniorch/apiserver/warning"
 )
 
@@ -115,7 +116,11 @@ func (h *Handler) authenticated(w http.ResponseWriter, r *http.Request, next htt
 		writeError(w, r, err)
 		return
 	}
-	next.ServeHTTP(w, r.WithContext(auth.WithUser(r.Context(), user)))
+	ctx := auth.WithUser(r.Context(), user)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		ctx = managedfields.WithAgent(ctx, r.UserAgent())
+	}
+	next.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // impersonated returns whom the request is to be treated as from: its sender, or who the sender

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/apiserver/rest"
+	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
@@ -113,13 +115,26 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *served, query
 	if err != nil {
 		return err
 	}
-	it, err := s.store.Patch(r.Context(), s.namespace, s.name, s.subresource, types.PatchType(media), data, opts)
+	it, created, err := s.patch(r.Context(), types.PatchType(media), data, opts)
 	if err != nil {
 		return err
 	}
+	code := http.StatusOK
+	if created {
+		code = http.StatusCreated
+	}
 	sendWarnings(w, r)
-	h.writeItem(w, r, http.StatusOK, plainOnSubresource(f, s), s, it)
+	h.writeItem(w, r, code, plainOnSubresource(f, s), s, it)
 	return nil
+}
+
+// patch changes the target; only what is applied is made if it does not exist.
+func (s *served) patch(ctx context.Context, pt types.PatchType, data []byte, opts metav1.PatchOptions) (it *watchcache.Item, created bool, err error) {
+	if pt == types.ApplyYAMLPatchType {
+		return s.store.Apply(ctx, s.namespace, s.name, s.subresource, data, opts)
+	}
+	it, err = s.store.Patch(ctx, s.namespace, s.name, s.subresource, pt, data, opts)
+	return it, false, err
 }
 
 // plainOnSubresource: the columns of a table are the object's, not a subresource kind's.

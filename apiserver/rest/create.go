@@ -40,6 +40,7 @@ func (s *Store) Create(ctx context.Context, ns string, obj api.Object, opts meta
 	if err := s.waitReady(ctx); err != nil {
 		return nil, err
 	}
+	by := s.author(ctx, opts.FieldManager)
 	generated := obj.GetName() == "" && obj.GetGenerateName() != ""
 	for attempt := 1; ; attempt++ {
 		fresh := obj
@@ -47,7 +48,7 @@ func (s *Store) Create(ctx context.Context, ns string, obj api.Object, opts meta
 			fresh = obj.DeepCopyObject().(api.Object)
 			fresh.SetName(s.generateName(obj.GetGenerateName()))
 		}
-		it, err := s.createOnce(ctx, ns, fresh, isDryRun(opts.DryRun))
+		it, err := s.createOnce(ctx, ns, fresh, by, isDryRun(opts.DryRun))
 		if !generated || !apierrors.IsAlreadyExists(err) {
 			return it, err
 		}
@@ -95,8 +96,8 @@ func (s *Store) generateName(base string) string {
 	return base + string(suffix)
 }
 
-func (s *Store) createOnce(ctx context.Context, ns string, obj api.Object, dryRun bool) (*watchcache.Item, error) {
-	c, err := s.prepareCreate(ctx, ns, obj, dryRun)
+func (s *Store) createOnce(ctx context.Context, ns string, obj api.Object, by author, dryRun bool) (*watchcache.Item, error) {
+	c, err := s.prepareCreate(ctx, ns, obj, by, dryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -135,11 +136,14 @@ func (s *Store) alreadyExists(existing api.Object) error {
 
 // prepareCreate runs everything that comes before the write of a new object: defaults,
 // admission, metadata, strategy, addresses, validation.
-func (s *Store) prepareCreate(ctx context.Context, ns string, obj api.Object, dryRun bool) (c change, err error) {
+func (s *Store) prepareCreate(ctx context.Context, ns string, obj api.Object, by author, dryRun bool) (c change, err error) {
 	clearType(obj)
+	obj.SetDeletionTimestamp(nil)
+	obj.SetDeletionGracePeriodSeconds(nil)
 	if s.desc.Default != nil {
 		s.desc.Default(obj)
 	}
+	s.ownAll(obj, by)
 	req := s.request(ctx, admission.Create, ns, obj.GetName(), "", obj, nil, dryRun)
 	if err := s.reg.admission.Admit(ctx, req); err != nil {
 		return change{}, err
@@ -194,9 +198,6 @@ func (s *Store) nameRule() validation.ValidateNameFunc {
 func (s *Store) newMeta(obj api.Object) {
 	obj.SetUID(s.reg.cfg.UID(s.desc.GroupResource(), obj))
 	obj.SetCreationTimestamp(s.now())
-	obj.SetDeletionTimestamp(nil)
-	obj.SetDeletionGracePeriodSeconds(nil)
-	obj.SetManagedFields(nil)
 	obj.SetSelfLink("") // old clients may still send it
 	obj.SetGeneration(0)
 	obj.SetResourceVersion("")

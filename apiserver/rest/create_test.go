@@ -28,7 +28,8 @@ func TestCreateSetsMetadata(t *testing.T) {
 			t.Errorf("uid = %q, want a random UUID", got.UID)
 		}
 		if got.Namespace != "default" || got.CreationTimestamp.IsZero() || got.DeletionTimestamp != nil ||
-			got.SelfLink != "" || got.Generation != 0 || got.ManagedFields != nil || got.Kind != "" {
+			got.SelfLink != "" || got.Generation != 0 || got.Kind != "" ||
+			len(got.ManagedFields) != 1 || got.ManagedFields[0].Manager != "admin" || strings.Contains(got.ManagedFields[0].FieldsV1.String(), "deletionTimestamp") {
 			t.Errorf("metadata = %+v", got)
 		}
 		stored := mustGet[*corev1.ConfigMap](e, "default", "a")

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,10 @@ func (s *Store) Patch(ctx context.Context, ns, name, subresource string, pt type
 	if err := checkOptions("PatchOptions", metavalidation.ValidatePatchOptions(&opts, pt)); err != nil {
 		return nil, err
 	}
+	if pt == types.ApplyYAMLPatchType {
+		it, _, err := s.Apply(ctx, ns, name, subresource, data, opts)
+		return it, err
+	}
 	sub, err := s.subresource(subresource, "patch")
 	if err != nil {
 		return nil, err
@@ -53,7 +58,7 @@ func (s *Store) Patch(ctx context.Context, ns, name, subresource string, pt type
 		return nil, err
 	}
 	u := &update{
-		store: s, ns: ns, name: name, sub: sub, noCreate: true, dryRun: isDryRun(opts.DryRun), unconditional: true,
+		store: s, ns: ns, name: name, sub: sub, noCreate: true, dryRun: isDryRun(opts.DryRun), unconditional: true, by: s.author(ctx, opts.FieldManager),
 		make: func(current api.Object) (api.Object, error) { return p.applyTo(ctx, current) },
 	}
 	it, _, err := u.do(ctx)
@@ -104,8 +109,6 @@ func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
 			return strategicpatch.StrategicMergeMapPatch(doc, runtime.DeepCopyJSON(patch), into)
 		}
 		return err
-	case types.ApplyYAMLPatchType:
-		return decode.UnsupportedMediaType(string(pt)+": server-side apply is not supported by this server yet", patchTypes...)
 	}
 	return decode.UnsupportedMediaType(string(pt), patchTypes...)
 }
@@ -201,6 +204,9 @@ func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, er
 
 // treeOf returns current as the patch's author knows it, with apiVersion and kind.
 func (p *patch) treeOf(current api.Object) (map[string]any, error) {
+	if !bytes.Contains(p.data, []byte("managedFields")) {
+		current = withoutOwners(current) // as large as the rest, and none of the patch's business
+	}
 	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(current)
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("converting %s: %w", current.GetName(), err))

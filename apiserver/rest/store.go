@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/miniorch/miniorch/apiserver/managedfields"
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/apiserver/storage/codec"
@@ -26,10 +27,12 @@ type Store struct {
 	root  string       // "/registry/<group>/<resource>/"
 	codec *codec.Codec
 	cache *watchcache.Cache
+	// keepers know who owns which field, one for each door; none for what is not tracked.
+	keepers map[string]*managedfields.Keeper
 }
 
 func newStore(r *Registry, d resource.Descriptor) *Store {
-	s := &Store{reg: r, desc: d, of: d.Resource}
+	s := &Store{reg: r, desc: d, of: d.Resource, keepers: keepers(d)}
 	if d.View != nil {
 		return s.over(r, d.View.Of)
 	}

@@ -31,6 +31,7 @@ type update struct {
 	dryRun        bool
 	noCreate      bool // a patch never creates
 	unconditional bool // allowed without resourceVersion: patches carry the stored one
+	by            author
 }
 
 // Update replaces an object, or part of it through a subresource. On a subresource with a
@@ -46,7 +47,7 @@ func (s *Store) Update(ctx context.Context, ns, name, subresource string, make U
 	}
 	u := &update{
 		store: s, ns: ns, name: name, sub: sub, make: make, uid: types.UID(opts.UID),
-		dryRun: isDryRun(opts.DryRun), unconditional: s.desc.AllowUnconditionalUpdate,
+		dryRun: isDryRun(opts.DryRun), unconditional: s.desc.AllowUnconditionalUpdate, by: s.author(ctx, opts.FieldManager),
 	}
 	return u.do(ctx)
 }
@@ -95,7 +96,7 @@ func (u *update) decide(ctx context.Context, current *watchcache.Item) (change, 
 
 func (u *update) decideCreate(ctx context.Context) (change, error) {
 	s := u.store
-	if u.sub != nil || u.noCreate || !s.desc.AllowCreateOnUpdate {
+	if u.sub != nil || u.noCreate || !s.desc.AllowCreateOnUpdate && !u.by.applies {
 		return change{}, s.notFound(u.name)
 	}
 	obj, err := u.make(nil)
@@ -117,13 +118,16 @@ func (u *update) decideCreate(ctx context.Context) (change, error) {
 		//lint:ignore ST1005 these are Kubernetes' words.
 		return change{}, s.conflict(u.name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: ", u.uid))
 	}
-	return s.prepareCreate(ctx, u.ns, obj, u.dryRun)
+	if u.by.applies && obj.GetResourceVersion() != "" {
+		return change{}, s.conflict(u.name, errModified)
+	}
+	return s.prepareCreate(ctx, u.ns, obj, u.by, u.dryRun)
 }
 
 // wanted asks for the new object. For a subresource with a body of its own that is a
-// copy of the old one with the body written into it.
+// copy of the old one with the body written into it; what is applied is merged whole.
 func (u *update) wanted(old api.Object) (api.Object, error) {
-	if u.sub == nil || u.sub.Inject == nil {
+	if u.sub == nil || u.sub.Inject == nil || u.by.applies {
 		obj, err := u.make(old)
 		if err != nil {
 			return nil, err
@@ -196,6 +200,7 @@ func (u *update) prepare(ctx context.Context, obj, old api.Object) (c change, er
 		prepare(ctx, obj, old)
 	}
 	keepMeta(obj, old)
+	wish := u.keepOwners(obj, old)
 	c = change{kind: put, obj: obj}
 	if c.claim, err = s.claimAddresses(ctx, obj, old); err != nil {
 		return change{}, err
@@ -207,8 +212,10 @@ func (u *update) prepare(ctx context.Context, obj, old api.Object) (c change, er
 	switch {
 	case finished(obj):
 		c.kind = remove
-	case unchanged(obj, old):
+	case wish == nil && unchanged(obj, old):
 		c.kind = keep
+	default:
+		u.own(obj, old, wish)
 	}
 	if c.kind != put {
 		rollback(c.claim)
@@ -268,7 +275,6 @@ func keepMeta(obj, old api.Object) {
 	if obj.GetDeletionGracePeriodSeconds() == nil {
 		obj.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
 	}
-	obj.SetManagedFields(old.GetManagedFields())
 	obj.SetSelfLink("") // old clients may still send it
 }
 
