@@ -77,6 +77,7 @@ func (w *world) node(n *corev1.Node) {
 	if _, err := client.Of[*corev1.Node](w.admin).UpdateStatus(w.Context(), made); err != nil {
 		w.Fatal(err)
 	}
+	synctest.Wait() // nodes and pods reach the scheduler by watches of their own, in any order
 }
 
 func (w *world) pod(p *corev1.Pod) {
