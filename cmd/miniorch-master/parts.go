@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,9 @@ func lock(dir string) (unlock func(), err error) {
 	return func() { held.Close() }, nil
 }
 
+// etcdPatience is how long an external etcd may take to answer before we say that it does not.
+const etcdPatience = 5 * time.Second
+
 // openedStore is the store with what ends with it.
 type openedStore struct {
 	storage.Store
@@ -53,7 +57,8 @@ func openStore(ctx context.Context, o options, logger *slog.Logger) (openedStore
 		if err != nil {
 			return openedStore{}, fmt.Errorf("connecting to etcd (--etcd-servers): %w", err)
 		}
-		return openedStore{Store: etcd.New(c, etcd.Config{}), close: func() { c.Close() }}, nil
+		opened := openedStore{Store: etcd.New(c, etcd.Config{}), close: func() { c.Close() }}
+		return opened, opened.reach(ctx, o.Etcd.Servers, logger)
 	}
 	e, err := etcd.StartEmbedded(ctx, etcd.EmbeddedConfig{
 		DataDir: filepath.Join(o.DataDir, "etcd"), Name: o.Name, QuotaBytes: o.Etcd.QuotaBytes, Logger: logger,
@@ -66,6 +71,20 @@ func openStore(ctx context.Context, o options, logger *slog.Logger) (openedStore
 			logger.Error("closing etcd", "err", err)
 		}
 	}}, nil
+}
+
+// reach waits until the external etcd answers, and says what it waits for: a wrong address
+// would otherwise look like a control plane that hangs.
+func (s openedStore) reach(ctx context.Context, servers []string, logger *slog.Logger) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, etcdPatience)
+		_, err := s.Revision(try)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		logger.Warn("etcd does not answer, still trying", "servers", servers, "err", err)
+	}
 }
 
 // watch ends the process when the embedded etcd does: a control plane without its store

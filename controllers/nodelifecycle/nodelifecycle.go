@@ -98,7 +98,8 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		Pods: podindex.On(c.pods, node.Name),
 	}
 	silent := o.Now.Sub(seen) >= o.grace()
-	o.Outage = c.judge(node.Name, silent || !api.IsNodeReady(node))
+	starting := o.Now.Sub(node.CreationTimestamp.Time) < c.cfg.StartupGrace // a new node is no sign of an outage
+	o.Outage = c.judge(node.Name, silent || (!api.IsNodeReady(node) && !starting))
 	plan := decide(o)
 	return reconcile.Result{After: plan.Recheck}, c.apply(ctx, node, plan)
 }
