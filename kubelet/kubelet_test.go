@@ -3,6 +3,7 @@ package kubelet_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -442,6 +443,25 @@ func TestForcedDeletionMakesRoom(t *testing.T) {
 		h.delete("first", new(int64))
 		h.create("second", port)
 		h.expect("second", "Running ready c[0]:running")
+	})
+}
+
+// TestRuntimeAway: while containerd is away nothing is given up and nobody waits long after it
+// is back.
+func TestRuntimeAway(t *testing.T) {
+	scenario(t, func(h *harness) {
+		away := fmt.Errorf("stopping: %w", container.ErrUnavailable)
+		h.node.runtime.start = func(string) error { return away }
+		h.create("web")
+		time.Sleep(time.Second)
+		h.node.runtime.start = nil
+		h.expectWithin(2*time.Second, "web", "Running ready c[0]:running")
+		h.node.runtime.stop = func(context.Context, string, container.StopRequest) error { return away }
+		h.delete("web", new(int64(5)))
+		time.Sleep(time.Second)
+		h.node.runtime.stop = nil
+		h.expectWithin(8*time.Second, "web", "gone")
+		h.nothingLeft()
 	})
 }
 

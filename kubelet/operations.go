@@ -143,6 +143,7 @@ func (w *worker) ended(a lifecycle.Action, key string, err error, cancelled bool
 	case lifecycle.Start:
 		w.startFailed(a, err, now)
 	default:
+		delete(w.deadlines, a.ID) // a stop that failed is no stop: it is to be made again
 		r := w.retries[key]
 		r.attempts++
 		r.at = now.Add(min(time.Second<<min(r.attempts-1, 10), 30*time.Second))

@@ -240,7 +240,9 @@ func (w *worker) startFailed(a lifecycle.Action, err error, now time.Time) {
 	if before, ok := w.failures[a.Name]; ok && before.Reason == reason {
 		attempts = before.Attempts + 1
 	}
-	w.failures[a.Name] = lifecycle.Failure{Reason: reason, Message: message, At: now, Attempts: attempts}
+	w.failures[a.Name] = lifecycle.Failure{
+		Reason: reason, Message: message, At: now, Attempts: attempts, Brief: errors.Is(err, container.ErrUnavailable),
+	}
 }
 
 func containerOf(pod *corev1.Pod, name string) *corev1.Container {

@@ -17,6 +17,8 @@ const (
 	// configRetryMax bounds the wait after a missing ConfigMap, Secret or volume: people
 	// repair those by hand and expect to see it soon.
 	configRetryMax = 20 * time.Second
+	// briefRetry is the first wait for a container runtime that is away.
+	briefRetry = 250 * time.Millisecond
 	// freshFailure is how long a failed pull is shown as an error before it becomes a back-off.
 	freshFailure = 2 * time.Second
 )
@@ -60,6 +62,9 @@ func restartAt(c *container.Container) time.Time {
 
 // retryAt returns when to try again after a failure that left no container.
 func (f Failure) retryAt() time.Time {
+	if f.Brief {
+		return f.At.Add(doubled(briefRetry, f.Attempts-1, backOffBase))
+	}
 	switch f.Reason {
 	case ReasonErrImagePull, ReasonInvalidImageName, ReasonCreateContainerError, ReasonRunContainerError:
 		return f.At.Add(delay(f.Attempts))

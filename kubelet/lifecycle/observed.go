@@ -54,6 +54,8 @@ type Failure struct {
 	Message  string
 	At       time.Time
 	Attempts int // in a row, at least 1
+	// Brief: the container runtime was away. It comes back soon, and the pod cannot help it.
+	Brief bool
 }
 
 // Probe holds what a container's probes have found.
