@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"strconv"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,6 +38,62 @@ func (k *Kubelet) ContainerID(ns, name, containerName string) (string, error) {
 func (k *Kubelet) Exec(ctx context.Context, id string, req container.ExecRequest) (int, error) {
 	return k.parts.Runtime.Exec(ctx, id, req)
 }
+
+// Attach joins the streams of a container's own process.
+func (k *Kubelet) Attach(ctx context.Context, id string, req container.AttachRequest) error {
+	return k.parts.Runtime.Attach(ctx, id, req)
+}
+
+// CheckPod fails unless the pod has a network that can be dialled into.
+func (k *Kubelet) CheckPod(ns, name string) error {
+	_, err := k.dialable(ns, name)
+	return err
+}
+
+func (k *Kubelet) dialable(ns, name string) (*corev1.Pod, error) {
+	pod, ok := k.pods.Get(ns, name)
+	if !ok {
+		return nil, apierrors.NewNotFound(corev1.Resource("pods"), name)
+	}
+	if len(k.seen.of(pod.UID)) == 0 {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("pod %q has no container yet", name))
+	}
+	return pod, nil
+}
+
+// DialPod connects to a port of a pod from inside its network, at its address or, with
+// loopback, at 127.0.0.1 and else ::1.
+func (k *Kubelet) DialPod(ctx context.Context, ns, name string, port uint16, loopback bool) (net.Conn, error) {
+	pod, err := k.dialable(ns, name)
+	if err != nil {
+		return nil, err
+	}
+	hosts := []string{"127.0.0.1", "::1"}
+	if !loopback {
+		// A status may have been made to say anything. Dialled from inside the pod it leads
+		// nowhere that the pod itself cannot go.
+		if hosts = []string{pod.Status.PodIP}; pod.Spec.HostNetwork {
+			hosts = []string{k.cfg.NodeIP}
+		}
+		if hosts[0] == "" {
+			return nil, apierrors.NewServiceUnavailable(fmt.Sprintf("pod %q has no address", name))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	var failures []error
+	for _, host := range hosts {
+		conn, err := k.parts.Network.Dial(ctx, pod.UID, pod.Spec.HostNetwork, net.JoinHostPort(host, strconv.Itoa(int(port))))
+		if err == nil {
+			return conn, nil
+		}
+		failures = append(failures, err)
+	}
+	return nil, apierrors.NewServiceUnavailable(failures[0].Error())
+}
+
+// dialTimeout bounds a connection to a pod, which is never far.
+const dialTimeout = 10 * time.Second
 
 // ContainerLog writes a container's log as opts ask; following ends with the container.
 func (k *Kubelet) ContainerLog(ctx context.Context, ns, name, containerName string, opts *corev1.PodLogOptions, w io.Writer) error {

@@ -1,5 +1,5 @@
-// Package server is the HTTPS side of a node: container logs, exec, health, the pods it
-// runs, metrics, and what it decided. It serves the API server and administrators only, known by their
+// Package server is the HTTPS side of a node: container logs, exec, attach, connections to
+// the ports of pods, health, the pods it runs, metrics, and what it decided. It serves the API server and administrators only, known by their
 // client certificates; strangers get to know that it is alive.
 package server
 
@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -34,6 +35,12 @@ type Backend interface {
 	// ContainerID finds a running container.
 	ContainerID(namespace, pod, name string) (id string, err error)
 	Exec(ctx context.Context, id string, req container.ExecRequest) (exitCode int, err error)
+	Attach(ctx context.Context, id string, req container.AttachRequest) error
+	// CheckPod fails unless the pod is one whose ports can be reached.
+	CheckPod(namespace, pod string) error
+	// DialPod connects by TCP to a port of a pod, from inside its network: to its address, or
+	// with loopback to 127.0.0.1 or ::1.
+	DialPod(ctx context.Context, namespace, pod string, port uint16, loopback bool) (net.Conn, error)
 	// ContainerLog writes a container's log as opts ask.
 	ContainerLog(ctx context.Context, namespace, pod, name string, opts *corev1.PodLogOptions, w io.Writer) error
 	// Healthy says whether the kubelet can do its work.
@@ -61,6 +68,10 @@ type Server struct {
 	backend Backend
 	cfg     Config
 	handler http.Handler
+
+	mu       sync.Mutex
+	stopped  bool           // guarded by mu
+	sessions sync.WaitGroup // requests whose connections were taken over; not before mu
 }
 
 // New returns a server; it starts nothing.
@@ -80,13 +91,38 @@ func New(backend Backend, cfg Config) *Server {
 	known.Handle("/metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
 	known.Handle("/debug/decisions", cfg.Decisions)
 	known.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", s.logs).Methods(http.MethodGet)
-	known.HandleFunc("/exec/{namespace}/{pod}/{container}", s.exec).Methods(http.MethodGet, http.MethodPost)
+	for path, handler := range map[string]http.HandlerFunc{
+		"/exec/{namespace}/{pod}/{container}":   s.exec,
+		"/attach/{namespace}/{pod}/{container}": s.attach,
+		"/portForward/{namespace}/{pod}":        s.portForward,
+		"/dial/{namespace}/{pod}/{port}":        s.dial,
+	} {
+		known.Handle(path, s.connecting(handler)).Methods(http.MethodGet, http.MethodPost)
+	}
 	s.handler = r
 	return s
 }
 
+// connecting counts requests that the HTTP server loses sight of.
+func (s *Server) connecting(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.stopped {
+			s.mu.Unlock()
+			fail(w, apierrors.NewServiceUnavailable("the node's agent is stopping"))
+			return
+		}
+		s.sessions.Add(1)
+		s.mu.Unlock()
+		defer s.sessions.Done()
+		next(w, r)
+	})
+}
+
 // Serve answers on l until ctx ends. Streams are cut then.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	secure := s.cfg.TLS.Clone()
 	// Strangers may ask for health, so a certificate is verified but not required.
 	secure.ClientAuth = tls.VerifyClientCertIfGiven
@@ -98,10 +134,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stopped()
+	defer s.stop(cancel)
 	if err := server.Serve(tls.NewListener(l, secure)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// stop ends the sessions and waits until they have.
+func (s *Server) stop(cancel context.CancelFunc) {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	cancel()
+	s.sessions.Wait()
 }
 
 // authorize lets the API server and administrators pass.

@@ -9,28 +9,25 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
-	utilexec "k8s.io/client-go/util/exec"
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/pkg/decision"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 	"github.com/miniorch/miniorch/pkg/pki"
 )
 
 func TestMain(m *testing.M) {
 	// client-go's heartbeat outlives a cancelled stream until its next beat.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("k8s.io/client-go/tools/remotecommand.(*heartbeat).start"))
+	leaktest.Main(m, goleak.IgnoreAnyFunction("k8s.io/client-go/tools/remotecommand.(*heartbeat).start"))
 }
 
 // echo is a backend whose every command is cat, and whose logs say what was asked.
@@ -60,10 +57,53 @@ func (echo) Exec(ctx context.Context, id string, req container.ExecRequest) (int
 		fmt.Fprintf(req.Stdout, "%dx%d", s.Width, s.Height)
 		return 0, nil
 	case "hang":
+		_, _ = io.WriteString(req.Stdout, "hanging")
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
 	return 0, errors.New("no such command")
+}
+
+func (echo) Attach(ctx context.Context, id string, req container.AttachRequest) error {
+	if req.Stdin == nil {
+		fmt.Fprint(req.Stdout, "looking on")
+		return nil
+	}
+	_, err := io.Copy(req.Stdout, req.Stdin)
+	return err
+}
+
+func (echo) CheckPod(ns, pod string) error {
+	if pod != "p" {
+		return apierrors.NewNotFound(corev1.Resource("pods"), pod)
+	}
+	return nil
+}
+
+// DialPod leads to a server that answers in capitals, once its client has said all.
+func (echo) DialPod(ctx context.Context, ns, pod string, port uint16, loopback bool) (net.Conn, error) {
+	if port != 80 {
+		return nil, errors.New("connection refused")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	c, err := l.Accept()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		defer c.Close()
+		said, _ := io.ReadAll(c)
+		_, _ = c.Write(bytes.ToUpper(said))
+	}()
+	return conn, nil
 }
 
 func (echo) ContainerLog(_ context.Context, ns, pod, name string, o *corev1.PodLogOptions, w io.Writer) error {
@@ -135,7 +175,7 @@ func TestWhoMayAskWhat(t *testing.T) {
 		{"system:apiserver", "x", "/containerLogs/ns/p/c?tailLines=x", 400, "invalid tailLines"},
 		{"system:apiserver", "x", "/containerLogs/ns/waiting/c", 400, "waiting to start"},
 		{"system:apiserver", "x", "/exec/ns/p/c?stdout=1", 400, "at least 1 command"},
-		{"system:apiserver", "x", "/exec/ns/p/c?command=a&stdout=1", 400, "needs a WebSocket"},
+		{"system:apiserver", "x", "/exec/ns/p/c?command=a&stdout=1", 400, "needs an upgrade"},
 		{"system:apiserver", "x", "/exec/ns/p/none?command=a&stdout=1", 404, "not found"},
 		{"system:apiserver", "x", "/other", 404, ""},
 	} {
@@ -149,69 +189,6 @@ func TestWhoMayAskWhat(t *testing.T) {
 		if res.StatusCode != tc.want || !strings.Contains(string(body), tc.body) {
 			t.Errorf("%q %s: %d %s, want %d %s", tc.name, tc.path, res.StatusCode, body, tc.want, tc.body)
 		}
-	}
-}
-
-func executor(t *testing.T, address string, c *tls.Config, query url.Values) remotecommand.Executor {
-	t.Helper()
-	transport := &http.Transport{TLSClientConfig: c}
-	t.Cleanup(transport.CloseIdleConnections)
-	cert := c.Certificates[0]
-	key, err := keyPEM(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := &rest.Config{Host: "https://" + address, TLSClientConfig: rest.TLSClientConfig{
-		Insecure: true, CertData: certPEM(cert), KeyData: key}}
-	e, err := remotecommand.NewWebSocketExecutor(cfg, "GET", "https://"+address+"/exec/ns/p/c?"+query.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-// The client is kubectl's own.
-func TestExecSpeaksWithClientGo(t *testing.T) {
-	address, client := serve(t)
-	c := client("system:apiserver", "x")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-
-	big := strings.Repeat("0123456789abcdef", 1<<16)
-	var out, errOut bytes.Buffer
-	err := executor(t, address, c, url.Values{"command": {"cat"}, "stdin": {"true"}, "stdout": {"true"}}).
-		StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(big), Stdout: &out})
-	if err != nil || out.String() != big {
-		t.Errorf("cat: %d bytes of %d, %v", out.Len(), len(big), err)
-	}
-
-	err = executor(t, address, c, url.Values{"command": {"fail"}, "stdout": {"true"}, "stderr": {"true"}}).
-		StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &errOut})
-	var code utilexec.CodeExitError
-	if !errors.As(err, &code) || code.Code != 3 || errOut.String() != "oh no" {
-		t.Errorf("fail: %v, stderr %q", err, errOut.String())
-	}
-
-	out.Reset()
-	err = executor(t, address, c, url.Values{"command": {"size"}, "stdin": {"true"}, "stdout": {"true"}, "tty": {"true"}}).
-		StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(""), Stdout: &out, Tty: true, TerminalSizeQueue: &oneSize{}})
-	if err != nil || out.String() != "80x24" {
-		t.Errorf("size: %q, %v", out.String(), err)
-	}
-
-	err = executor(t, address, c, url.Values{"command": {"nonsense"}, "stdout": {"true"}}).
-		StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out})
-	if err == nil || !strings.Contains(err.Error(), "no such command") {
-		t.Errorf("nonsense: %v", err)
-	}
-
-	// A client that goes away ends the command; the leak check would see it hang.
-	short, stop := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer stop()
-	err = executor(t, address, c, url.Values{"command": {"hang"}, "stdout": {"true"}}).
-		StreamWithContext(short, remotecommand.StreamOptions{Stdout: &out})
-	if err == nil {
-		t.Error("hang ended by itself")
 	}
 }
 
