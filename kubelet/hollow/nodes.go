@@ -53,6 +53,7 @@ func Run(ctx context.Context, transport client.Transport, informers *client.Info
 		return fmt.Errorf("simulating nodes: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	transport = takeTurns(transport)
 	client.Split(informers, "spec.nodeName", func(p *corev1.Pod) string { return p.Spec.NodeName })
 	client.Split(informers, "metadata.name", func(n *corev1.Node) string { return n.Name })
 	all, ctx := errgroup.WithContext(ctx)

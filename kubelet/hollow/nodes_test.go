@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,9 +18,10 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/client/clienttest"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestManyNodesRunPods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
