@@ -18,10 +18,12 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
+
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	leaktest.Main(m,
 		// client-go's process-wide watch for rotated client certificates has no end.
 		goleak.IgnoreAnyFunction("k8s.io/client-go/transport.(*dynamicClientCert).run"),
 		// client-go's heartbeat of an exec session that was cut off goes on until its next beat.

@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,9 +21,10 @@ import (
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.MainPrivate(m) }
 
 func restart(p corev1.RestartPolicy) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) { pod.Spec.RestartPolicy = p }

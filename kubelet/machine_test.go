@@ -34,6 +34,7 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/client/clienttest"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
 // machine is a real node but for its network: a private containerd, real cgroups, volumes
@@ -62,7 +63,7 @@ func newMachine(t testing.TB) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{t: t, dir: dir, server: graceful{clienttest.NewServer(t)}}
-	root := "/" + filepath.Base(dir)
+	root := "/" + leaktest.Name() + "-" + filepath.Base(dir)
 	groups, err := cgroups.NewManager(root)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
 func TestConversions(t *testing.T) {
@@ -162,7 +164,7 @@ func TestManager(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("makes cgroups: needs root")
 	}
-	root := "/miniorch-test-" + strconv.Itoa(os.Getpid())
+	root := "/" + leaktest.Name() + "-test"
 	m, err := NewManager(root)
 	if err != nil {
 		t.Skipf("no usable cgroups: %v", err)

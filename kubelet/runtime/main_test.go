@@ -11,12 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
 	_ "github.com/miniorch/miniorch/kubelet/logs/writer/early" // this test binary is its own log writer
 	"github.com/miniorch/miniorch/kubelet/runtime/supervise"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
 // node is a private containerd with a runtime on it.
@@ -39,7 +38,7 @@ func startNode(t testing.TB) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, dir: dir, cgroupRoot: "/" + filepath.Base(dir), images: filepath.Join(dir, "images")}
+	n := &node{t: t, dir: dir, cgroupRoot: "/" + leaktest.Name() + "-" + filepath.Base(dir), images: filepath.Join(dir, "images")}
 	before := leftovers(t, dir)
 	if before != "" {
 		t.Fatalf("a fresh directory has leftovers: %s", before)
@@ -207,7 +206,7 @@ func testLogger(t testing.TB) *slog.Logger {
 }
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	leaktest.MainPrivate(m)
 }
 
 // spec is a container of a pod of its own, in host namespaces so that no network is needed.

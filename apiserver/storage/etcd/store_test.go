@@ -7,14 +7,14 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
 
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/storagetest"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // start runs a member for one test or benchmark.
 func start(t testing.TB, cfg etcd.EmbeddedConfig) *etcd.Embedded {

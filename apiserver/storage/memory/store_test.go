@@ -6,14 +6,13 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"go.uber.org/goleak"
-
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/apiserver/storage/storagetest"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestStore(t *testing.T) {
 	storagetest.Run(t, func(*testing.T) storage.Store { return memory.New(memory.Config{}) })

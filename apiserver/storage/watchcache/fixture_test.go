@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -16,9 +15,10 @@ import (
 	"github.com/miniorch/miniorch/apiserver/storage/codec"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/api"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const prefix = "/registry/core/pods/"
 

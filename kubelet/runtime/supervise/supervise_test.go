@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"github.com/miniorch/miniorch/pkg/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.MainPrivate(m) }
 
 // start runs a supervisor in a directory of its own until the test ends.
 func start(t *testing.T, dir string) (*Supervisor, func()) {
