@@ -12,8 +12,14 @@ import (
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 
-// verbs are what the generic engine offers for every resource.
-var verbs = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+// verbs are what the generic engine offers for a resource.
+func verbs(d resource.Descriptor) metav1.Verbs {
+	all := metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+	if d.NoDeleteCollection {
+		return slices.Delete(all, 2, 3)
+	}
+	return all
+}
 
 // group is an API group with its versions, preferred one first.
 type group struct {
@@ -90,7 +96,7 @@ func resourceList(gv schema.GroupVersion, v groupVersion) *metav1.APIResourceLis
 	for _, d := range v.resources {
 		out.APIResources = append(out.APIResources, metav1.APIResource{
 			Name: d.Name, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
-			Verbs: verbs, ShortNames: d.ShortNames, Categories: d.Categories,
+			Verbs: verbs(d), ShortNames: d.ShortNames, Categories: d.Categories,
 		})
 		for _, sub := range d.Subresources {
 			kind := bodyKind(d, sub)
@@ -144,7 +150,7 @@ func aggregatedVersion(v groupVersion) apidiscoveryv2.APIVersionDiscovery {
 		}
 		r := apidiscoveryv2.APIResourceDiscovery{
 			Resource: d.Name, ResponseKind: groupVersionKind(d.GVK()), Scope: scope, SingularResource: d.Singular,
-			Verbs: verbs, ShortNames: d.ShortNames, Categories: d.Categories,
+			Verbs: verbs(d), ShortNames: d.ShortNames, Categories: d.Categories,
 		}
 		for _, sub := range d.Subresources {
 			r.Subresources = append(r.Subresources, apidiscoveryv2.APISubresourceDiscovery{

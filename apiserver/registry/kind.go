@@ -34,6 +34,7 @@ type kind[T api.Object] struct {
 
 	createOnUpdate      bool
 	unconditionalUpdate bool
+	noDeleteCollection  bool
 
 	gracePeriod func(obj T, asked *int64) int64
 	ttl         func(obj T) time.Duration
@@ -67,6 +68,7 @@ func describe[T api.Object](k kind[T]) resource.Descriptor {
 		ValidateName:             k.validateName,
 		AllowCreateOnUpdate:      k.createOnUpdate,
 		AllowUnconditionalUpdate: k.unconditionalUpdate,
+		NoDeleteCollection:       k.noDeleteCollection,
 		DefaultPropagation:       k.propagation,
 		DeleteWarning:            k.deleteWarning,
 		FieldNames:               k.fieldNames,

@@ -26,6 +26,7 @@ func namespaces() resource.Descriptor {
 		validate:            validateNamespace,
 		validateName:        validation.NameIsDNSLabel,
 		unconditionalUpdate: true,
+		noDeleteCollection:  true,
 		fieldNames:          []string{"status.phase"},
 		fields: func(ns *corev1.Namespace) fields.Set {
 			return fields.Set{"status.phase": string(ns.Status.Phase)}

@@ -51,6 +51,9 @@ type Descriptor struct {
 	AllowCreateOnUpdate bool
 	// AllowUnconditionalUpdate lets PUT without resourceVersion overwrite.
 	AllowUnconditionalUpdate bool
+	// NoDeleteCollection refuses to delete many at once. Only Namespace has it: one request
+	// must not take the cluster away.
+	NoDeleteCollection bool
 	// DefaultPropagation is what a delete without propagationPolicy does to dependents. Empty: background.
 	DefaultPropagation metav1.DeletionPropagation
 	// DeleteWarning is sent to who deletes without saying what becomes of dependents. Empty: nothing is.

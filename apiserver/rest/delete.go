@@ -87,6 +87,9 @@ func (s *Store) DeleteCollection(ctx context.Context, ns string, opts metav1.Del
 	if err := checkOptions("DeleteOptions", metavalidation.ValidateDeleteOptions(&opts)); err != nil {
 		return nil, err
 	}
+	if s.desc.NoDeleteCollection {
+		return nil, apierrors.NewMethodNotSupported(s.desc.GroupResource(), "deletecollection")
+	}
 	page, err := s.List(ctx, ns, list)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/miniorch/miniorch/apiserver/decode"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -94,7 +96,7 @@ type patch struct {
 func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
 	switch pt {
 	case types.JSONPatchType:
-		return p.parseJSONPatch()
+		return p.parseJSONPatch(ctx)
 	case types.MergePatchType:
 		patch, err := p.document(ctx)
 		p.tree = func(doc map[string]any) (map[string]any, error) { return merge(doc, patch), nil }
@@ -123,15 +125,21 @@ func (p *patch) document(ctx context.Context) (map[string]any, error) {
 	if err != nil {
 		return nil, apierrors.NewBadRequest("error decoding patch: " + err.Error())
 	}
-	for _, problem := range twice {
-		switch p.validation {
-		case metav1.FieldValidationStrict:
-			return nil, apierrors.NewBadRequest("error decoding patch: " + problem)
-		case metav1.FieldValidationWarn, "":
-			warning.Add(ctx, problem)
-		}
+	return doc, p.report(ctx, twice)
+}
+
+// report says what is wrong with the patch itself, by fieldValidation.
+func (p *patch) report(ctx context.Context, problems []string) error {
+	switch {
+	case len(problems) == 0 || p.validation == metav1.FieldValidationIgnore:
+		return nil
+	case p.validation == metav1.FieldValidationStrict:
+		return p.unprocessable(errors.New("strict decoding error: " + strings.Join(problems, ", ")))
 	}
-	return doc, nil
+	for _, problem := range problems {
+		warning.Add(ctx, problem)
+	}
+	return nil
 }
 
 // merge applies a JSON merge patch (RFC 7386) to doc, which it may change. patch stays as
@@ -154,7 +162,7 @@ func merge(doc, patch map[string]any) map[string]any {
 	return doc
 }
 
-func (p *patch) parseJSONPatch() error {
+func (p *patch) parseJSONPatch(ctx context.Context) error {
 	operations, err := jsonpatch.DecodePatch(p.data)
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())
@@ -164,7 +172,26 @@ func (p *patch) parseJSONPatch() error {
 			"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(operations)))
 	}
 	p.text = operations.Apply
-	return nil
+	return p.checkOperations(ctx)
+}
+
+// checkOperations finds fields of operations that do not exist or stand twice.
+func (p *patch) checkOperations(ctx context.Context) error {
+	var known []struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		From  string `json:"from"`
+		Value any    `json:"value"`
+	}
+	problems, err := kjson.UnmarshalStrict(p.data, &known)
+	if err != nil {
+		return nil // what is no patch is refused when it is applied
+	}
+	texts := make([]string, len(problems))
+	for i, problem := range problems {
+		texts[i] = "json patch " + problem.Error()
+	}
+	return p.report(ctx, texts)
 }
 
 // applyTo returns the patched form of current, which stays as it is.

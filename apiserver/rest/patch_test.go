@@ -67,7 +67,12 @@ func TestPatch(t *testing.T) {
 		{name: "unknown field, strict", kind: mergePatch, patch: `{"spec":{"nodeNme":"n"}}`, strict: "Strict", reason: metav1.StatusReasonInvalid, says: `strict decoding error: unknown field "spec.nodeNme"`},
 		{name: "unknown field, warned", kind: mergePatch, patch: `{"spec":{"nodeNme":"n"}}`, warnings: []string{`unknown field "spec.nodeNme"`}},
 		{name: "unknown field, ignored", kind: mergePatch, patch: `{"spec":{"nodeNme":"n"}}`, strict: "Ignore"},
-		{name: "duplicate field, strict", kind: mergePatch, patch: `{"spec":{"nodeName":"n","nodeName":"m"}}`, strict: "Strict", reason: metav1.StatusReasonBadRequest, says: `duplicate field "spec.nodeName"`},
+		{name: "duplicate field, strict", kind: mergePatch, patch: `{"spec":{"nodeName":"n","nodeName":"m"}}`, strict: "Strict", reason: metav1.StatusReasonInvalid, says: `duplicate field "spec.nodeName"`},
+		{name: "all duplicate fields, strict", kind: strategicPatch, patch: `{"metadata":{"name":"a","name":"p"},"spec":{"nodeName":"n","nodeName":"m"}}`, strict: "Strict", reason: metav1.StatusReasonInvalid,
+			says: `strict decoding error: duplicate field "metadata.name", duplicate field "spec.nodeName"`},
+		{name: "operation with unknown and duplicate fields, strict", kind: jsonPatch, patch: `[{"op":"add","path":"/metadata/labels","path":"/metadata/labels","value":{"a":"b"},"foo":1}]`, strict: "Strict",
+			reason: metav1.StatusReasonInvalid, says: `strict decoding error: json patch duplicate field "[0].path", json patch unknown field "[0].foo"`},
+		{name: "operation with an unknown field, warned", kind: jsonPatch, patch: `[{"op":"add","path":"/metadata/labels","value":{"a":"b"},"foo":1}]`, warnings: []string{`json patch unknown field "[0].foo"`}},
 		{name: "duplicate field, warned", kind: strategicPatch, patch: `{"spec":{"hostname":"n","hostname":"m"}}`, warnings: []string{`duplicate field "spec.hostname"`}},
 		{name: "no such form", kind: "application/x", patch: `{}`, reason: metav1.StatusReasonUnsupportedMediaType},
 	} {
