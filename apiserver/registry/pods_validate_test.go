@@ -195,11 +195,11 @@ func TestValidateInitContainers(t *testing.T) {
 
 func TestWarnPod(t *testing.T) {
 	p := podWith(t, `
-    volumes: [{name: c, persistentVolumeClaim: {claimName: c}}, {name: e, emptyDir: {medium: HugePages}}],
+    volumes: [{name: c, persistentVolumeClaim: {claimName: c}}, {name: e, emptyDir: {medium: HugePages}}, {name: d, emptyDir: {sizeLimit: 1Mi}}],
     affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a}]}}, shareProcessNamespace: true`, "env: [{name: A, value: a}, {name: A, value: b}]")
 	got := warnPod(p, nil, false)
 	want := []string{"spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: the scheduler does not support this", "spec.shareProcessNamespace:", "spec.volumes[0].persistentVolumeClaim:",
-		"spec.volumes[1].emptyDir.medium:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
+		"spec.volumes[1].emptyDir.medium:", "spec.volumes[2].emptyDir.sizeLimit:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
 	var errs field.ErrorList
 	for _, w := range got {
 		errs = append(errs, field.Invalid(field.NewPath(w), "", ""))

@@ -90,7 +90,8 @@ func (o options) containerd(logger *slog.Logger) (*supervise.Supervisor, string,
 		return nil, o.ContainerdAddress, nil
 	}
 	s, err := supervise.New(supervise.Config{
-		Root: filepath.Join(o.DataDir, "containerd"), State: filepath.Join(o.DataDir, "run", "containerd"), Logger: logger,
+		Root: filepath.Join(o.DataDir, "containerd"), State: filepath.Join(o.DataDir, "run", "containerd"),
+		Cgroup: filepath.Join("/", o.CgroupRoot, "runtime"), Logger: logger,
 	})
 	if err != nil {
 		return nil, "", err

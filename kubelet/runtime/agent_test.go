@@ -303,6 +303,9 @@ func TestSharedShim(t *testing.T) {
 		t.Errorf("%d shims for two pods", got)
 	}
 	for _, id := range []string{second, third, other} {
+		if _, err := os.Stat(filepath.Join(n.cfg.StateDir, "runc", n.cfg.Namespace, id)); err != nil {
+			t.Errorf("runc's state of a container is not below the agent's: %v", err)
+		}
 		if err := n.Remove(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}

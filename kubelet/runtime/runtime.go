@@ -33,7 +33,7 @@ type Config struct {
 	// Snapshotter names the snapshotter; default: overlayfs, or native where the file
 	// system cannot do overlays.
 	Snapshotter string
-	// StateDir holds the pipes of running execs, and those of containers.
+	// StateDir holds the pipes of running execs, those of containers, and runc's own state.
 	StateDir string
 	// LogWriter is the program that a container's shim starts to write its log; see
 	// kubelet/logs. Containers with a LogPath cannot be created without one.

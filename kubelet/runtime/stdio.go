@@ -80,17 +80,18 @@ func (r *Runtime) sweepStdio(ctx context.Context) error {
 	return nil
 }
 
-// shimOptions tells the shim to start runc through runcWithStdin, for a container that needs
-// it. The default is no options.
+// shimOptions tells the shim to keep runc's state below ours, not where all containerds of the
+// machine have theirs and what a crash leaves would stay; and to start runc through
+// runcWithStdin, for a container that needs it.
 func (r *Runtime) shimOptions(want container.ContainerSpec) (typeurl.Any, error) {
-	if !want.Stdin || want.TTY {
-		return nil, nil
+	o := &options.Options{Root: filepath.Join(r.cfg.StateDir, "runc")}
+	if want.Stdin && !want.TTY {
+		var err error
+		if o.BinaryName, err = r.runcWithStdin(); err != nil {
+			return nil, err
+		}
 	}
-	path, err := r.runcWithStdin()
-	if err != nil {
-		return nil, err
-	}
-	encoded, err := typeurl.MarshalAny(&options.Options{BinaryName: path})
+	encoded, err := typeurl.MarshalAny(o)
 	if err != nil {
 		return nil, fmt.Errorf("encoding shim options: %w", err)
 	}
