@@ -94,6 +94,7 @@ func (n *Network) uplink() (link, error) {
 		if err != nil {
 			return link{}, err
 		}
+		n.uplinkIndex.Store(int64(l.Attrs().Index))
 		bits, _ := a.Mask.Size()
 		return link{Index: a.LinkIndex, MTU: l.Attrs().MTU, Subnets: []netip.Prefix{netip.PrefixFrom(ip, bits).Masked()}}, nil
 	}

@@ -17,7 +17,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -54,6 +57,8 @@ type Network struct {
 	pods    netip.Prefix // guarded by mu; this node's podCIDR, invalid until the bridge is up
 	set     chan struct{}
 
+	uplinkIndex atomic.Int64 // of the link that holds NodeIP; 0 until it is known
+
 	rules sync.Mutex // serializes rewrites of the host-port rules
 }
 
@@ -89,18 +94,34 @@ func (n *Network) wake() {
 // Run keeps the bridge and the routes to other nodes as the Nodes say, until ctx ends.
 // It leaves everything in place when it returns: pods outlive the agent.
 func (n *Network) Run(ctx context.Context) error {
-	n.wake()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.watchUplink(ctx) })
+	group.Go(func() error {
+		n.follow(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// follow programs the network anew after each change, and again after a failure.
+func (n *Network) follow(ctx context.Context) {
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-n.changed:
-		}
+		var again <-chan time.Time
 		if err := n.sync(); err != nil {
 			n.config.Logger.Error("cannot program the pod network", "node", n.config.NodeName, "err", err)
+			again = time.After(retrySync)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.changed:
+		case <-again:
 		}
 	}
 }
+
+// retrySync is the pause after the network could not be programmed.
+const retrySync = 5 * time.Second
 
 // Ready returns nil once pods can get addresses.
 func (n *Network) Ready() error {

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -331,6 +332,55 @@ func TestRoutesFollowNodes(t *testing.T) {
 			if err != nil || len(routes) != step.routes {
 				return fmt.Errorf("%s: routes %v (err %w), want %d", step.reason, routes, err, step.routes)
 			}
+		}
+		return nil
+	})
+}
+
+// TestRoutesComeBackWithTheLink: the kernel takes routes away when their link goes down.
+func TestRoutesComeBackWithTheLink(t *testing.T) {
+	ms := twoMachines(t, netip.MustParsePrefix("10.89.0.11/24"), netip.MustParsePrefix("10.89.0.12/24"))
+	m := ms[0].net
+	m.changed = make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	watching := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := netns.Set(ms[0].ns); err != nil {
+			watching <- err
+			return
+		}
+		watching <- m.watchUplink(ctx)
+	}()
+	woken := false
+	for range 20 { // until the watch has begun
+		within(t, ms[0].ns, func() error {
+			link, err := netlink.LinkByName("uplink")
+			if err != nil {
+				return err
+			}
+			return errors.Join(netlink.LinkSetDown(link), netlink.LinkSetUp(link))
+		})
+		select {
+		case <-m.changed:
+			woken = true
+		case <-time.After(100 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	cancel()
+	if err := <-watching; err != nil || !woken {
+		t.Errorf("woken: %v, err %v", woken, err)
+	}
+	within(t, ms[0].ns, func() error {
+		nodes := []*corev1.Node{newNode("n0", "10.89.0.11", "10.244.0.0/24"), newNode("n1", "10.89.0.12", "10.244.1.0/24")}
+		if err := m.program(nodes); err != nil {
+			return err
+		}
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
+		if err != nil || len(routes) != 1 {
+			return fmt.Errorf("routes %v (err %w), want one", routes, err)
 		}
 		return nil
 	})
