@@ -16,15 +16,18 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/controllers/control"
+	"github.com/miniorch/miniorch/controllers/cronjob"
 	"github.com/miniorch/miniorch/controllers/deployment"
 	"github.com/miniorch/miniorch/controllers/endpoints"
 	"github.com/miniorch/miniorch/controllers/endpointslice"
 	"github.com/miniorch/miniorch/controllers/garbagecollector"
+	"github.com/miniorch/miniorch/controllers/job"
 	"github.com/miniorch/miniorch/controllers/namespace"
 	"github.com/miniorch/miniorch/controllers/nodeipam"
 	"github.com/miniorch/miniorch/controllers/nodelifecycle"
 	"github.com/miniorch/miniorch/controllers/podgc"
 	"github.com/miniorch/miniorch/controllers/replicaset"
+	"github.com/miniorch/miniorch/controllers/replicationcontroller"
 	"github.com/miniorch/miniorch/controllers/rootca"
 	"github.com/miniorch/miniorch/controllers/serviceaccount"
 	"github.com/miniorch/miniorch/controllers/tainteviction"
@@ -34,7 +37,7 @@ import (
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "deployment", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
+	"replicaset", "replicationcontroller", "deployment", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
 	"tainteviction", "podgc", "serviceaccount", "nodeipam", "rootca",
 }
 
@@ -95,7 +98,10 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 	shared := control.Config{Clock: cfg.Clock, Rand: cfg.Rand, Logger: cfg.Logger, Decisions: cfg.Decisions, Recorder: recorder}
 	m.roster = []entry{
 		{"replicaset", replicaset.New(transport, informers, shared)},
+		{"replicationcontroller", replicationcontroller.New(transport, informers, shared)},
 		{"deployment", deployment.New(transport, informers, shared)},
+		{"job", job.New(transport, informers, shared)},
+		{"cronjob", cronjob.New(transport, informers, shared)},
 		{"endpoints", endpoints.New(transport, informers, shared)},
 		{"endpointslice", endpointslice.New(transport, informers, shared)},
 		{"namespace", namespace.New(transport, informers, shared)},

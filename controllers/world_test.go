@@ -173,6 +173,9 @@ type machines struct {
 	home map[string]string    // guarded by mu: pod → node
 	went map[string]time.Time // guarded by mu: when a pod was first seen, or seen to go
 	used int                  // guarded by mu: addresses given
+
+	// ends tells whether a running pod ends, and with which exit code. Nil: none does. Set it before pods run.
+	ends func(p *corev1.Pod) (code int32, over bool)
 }
 
 const latency = time.Second
@@ -287,11 +290,27 @@ func (m *machines) Reconcile(ctx context.Context, key reconcile.Key) (reconcile.
 		return reconcile.Result{}, nil
 	case p.DeletionTimestamp != nil:
 		return m.after(key.String()+"/stop", func() error {
+			if !api.IsPodTerminal(p) {
+				stored, err := m.finish(ctx, p, 137)
+				if err != nil {
+					return err
+				}
+				p = stored
+			}
 			err := client.Of[*corev1.Pod](m.admin).Delete(ctx, p.Namespace, p.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0)), Preconditions: &metav1.Preconditions{UID: &p.UID}})
 			delete(m.went, key.String()+"/stop")
 			if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 				return nil
 			}
+			return err
+		})
+	case m.ends != nil && api.IsPodReady(p) && !api.IsPodTerminal(p):
+		code, over := m.ends(p)
+		if !over {
+			return reconcile.Result{}, nil
+		}
+		return m.after(key.String()+"/end", func() error {
+			_, err := m.finish(ctx, p, code)
 			return err
 		})
 	case api.IsPodReady(p) || api.IsPodTerminal(p) || m.sick[p.Spec.Containers[0].Image]:
@@ -353,6 +372,22 @@ func (m *machines) start(ctx context.Context, p *corev1.Pod) error {
 	}
 	_, err := client.Of[*corev1.Pod](m.admin).UpdateStatus(ctx, p)
 	return err
+}
+
+// finish writes how a pod ended.
+func (m *machines) finish(ctx context.Context, p *corev1.Pod, code int32) (*corev1.Pod, error) {
+	p = p.DeepCopy()
+	p.Status.Phase = corev1.PodSucceeded
+	if code != 0 {
+		p.Status.Phase = corev1.PodFailed
+	}
+	if c := api.PodCondition(p, corev1.PodReady); c != nil {
+		c.Status, c.LastTransitionTime = corev1.ConditionFalse, metav1.Now()
+	}
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: p.Spec.Containers[0].Name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, FinishedAt: metav1.Now()}},
+	}}
+	return client.Of[*corev1.Pod](m.admin).UpdateStatus(ctx, p)
 }
 
 func meta(ns, name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: ns, Name: name} }

@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +19,8 @@ type Claimer[O, T api.Object] struct {
 	Kind     schema.GroupVersionKind // of the owners
 	Owners   client.Client[O]
 	Children client.Client[T]
+	// Finalizer comes with adoption and goes with release. Empty: none does.
+	Finalizer string
 }
 
 // Claim does what Decide says, and returns what the owner controls afterwards.
@@ -32,7 +35,7 @@ func (c Claimer[O, T]) Claim(ctx context.Context, owner O, by *metav1.LabelSelec
 		return nil, err
 	}
 	for _, obj := range claims.Release {
-		_, err := c.Children.Patch(ctx, obj.GetNamespace(), obj.GetName(), types.MergePatchType, ReleasePatch(obj, owner.GetUID()), "")
+		_, err := c.Children.Patch(ctx, obj.GetNamespace(), obj.GetName(), types.MergePatchType, ReleasePatch(obj, owner.GetUID(), c.Finalizer), "")
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("releasing %q: %w", obj.GetName(), err)
 		}
@@ -54,7 +57,7 @@ func (c Claimer[O, T]) adopt(ctx context.Context, owner O, orphans []T) ([]T, er
 	}
 	var adopted []T
 	for _, obj := range orphans {
-		patched, err := c.Children.Patch(ctx, obj.GetNamespace(), obj.GetName(), types.MergePatchType, AdoptPatch(obj, Reference(owner, c.Kind)), "")
+		patched, err := c.Children.Patch(ctx, obj.GetNamespace(), obj.GetName(), types.MergePatchType, AdoptPatch(obj, Reference(owner, c.Kind), c.Finalizer), "")
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("adopting %q: %w", obj.GetName(), err)
 		} else if err == nil {
@@ -62,4 +65,19 @@ func (c Claimer[O, T]) adopt(ctx context.Context, owner O, orphans []T) ([]T, er
 		}
 	}
 	return adopted, nil
+}
+
+// TakeOff removes one finalizer from this very object, whatever else is written to it meanwhile.
+func TakeOff[T api.Object](ctx context.Context, objects client.Client[T], obj T, finalizer string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": obj.GetUID(), "$deleteFromPrimitiveList/finalizers": []string{finalizer},
+	}})
+	if err != nil {
+		return fmt.Errorf("encoding the patch: %w", err)
+	}
+	_, err = objects.Patch(ctx, obj.GetNamespace(), obj.GetName(), types.StrategicMergePatchType, patch, "")
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) { // conflict: a namesake
+		return fmt.Errorf("removing the finalizer %q: %w", finalizer, err)
+	}
+	return nil
 }

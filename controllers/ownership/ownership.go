@@ -4,6 +4,7 @@ package ownership
 
 import (
 	"encoding/json"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -45,29 +46,32 @@ func Reference(owner api.Object, kind schema.GroupVersionKind) metav1.OwnerRefer
 	return *metav1.NewControllerRef(owner, kind)
 }
 
-// AdoptPatch is the merge patch that adds ref to obj's owners. It carries obj's UID, so
-// that a namesake is never adopted, and obj's resourceVersion, because a merge patch
-// replaces the list of owners as a whole.
-func AdoptPatch(obj api.Object, ref metav1.OwnerReference) []byte {
-	owners := append(append([]metav1.OwnerReference{}, obj.GetOwnerReferences()...), ref)
-	return ownersPatch(obj, owners)
-}
-
-// ReleasePatch is the merge patch that removes owner from obj's owners.
-func ReleasePatch(obj api.Object, owner types.UID) []byte {
-	owners := []metav1.OwnerReference{}
-	for _, ref := range obj.GetOwnerReferences() {
-		if ref.UID != owner {
-			owners = append(owners, ref)
-		}
+// AdoptPatch is the merge patch that adds ref to obj's owners, and a finalizer if one is
+// named. It carries obj's UID, so that a namesake is never adopted, and obj's
+// resourceVersion, because a merge patch replaces lists as a whole.
+func AdoptPatch(obj api.Object, ref metav1.OwnerReference, finalizer string) []byte {
+	owners := append(slices.Clone(obj.GetOwnerReferences()), ref)
+	finalizers := slices.Clone(obj.GetFinalizers())
+	if finalizer != "" && !slices.Contains(finalizers, finalizer) {
+		finalizers = append(finalizers, finalizer)
 	}
-	return ownersPatch(obj, owners)
+	return metaPatch(obj, owners, finalizers)
 }
 
-func ownersPatch(obj api.Object, owners []metav1.OwnerReference) []byte {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": obj.GetUID(), "resourceVersion": obj.GetResourceVersion(), "ownerReferences": owners,
-	}})
+// ReleasePatch is the merge patch that removes owner from obj's owners, and a finalizer if
+// one is named.
+func ReleasePatch(obj api.Object, owner types.UID, finalizer string) []byte {
+	owners := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), func(ref metav1.OwnerReference) bool { return ref.UID == owner })
+	finalizers := slices.DeleteFunc(slices.Clone(obj.GetFinalizers()), func(f string) bool { return f == finalizer })
+	return metaPatch(obj, owners, finalizers)
+}
+
+func metaPatch(obj api.Object, owners []metav1.OwnerReference, finalizers []string) []byte {
+	meta := map[string]any{"uid": obj.GetUID(), "resourceVersion": obj.GetResourceVersion(), "ownerReferences": owners}
+	if !slices.Equal(finalizers, obj.GetFinalizers()) {
+		meta["finalizers"] = finalizers
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": meta})
 	if err != nil {
 		panic(err) // strings and booleans always marshal
 	}

@@ -61,8 +61,8 @@ func TestPatchesAreFencedAndKeepOtherOwners(t *testing.T) {
 		patch []byte
 		want  string
 	}{
-		"adopt":   {AdoptPatch(pod("web", "", false), metav1.OwnerReference{UID: "me"}), "p-uid 7 [me]"},
-		"release": {ReleasePatch(pod("web", "me", false), "me"), "p-uid 7 [other]"},
+		"adopt":   {AdoptPatch(pod("web", "", false), metav1.OwnerReference{UID: "me"}, ""), "p-uid 7 [me]"},
+		"release": {ReleasePatch(pod("web", "me", false), "me", ""), "p-uid 7 [other]"},
 	} {
 		var body struct{ Metadata metav1.ObjectMeta }
 		if err := json.Unmarshal(tc.patch, &body); err != nil {

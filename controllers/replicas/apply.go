@@ -1,4 +1,4 @@
-package replicaset
+package replicas
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/controllers/ownership"
 	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
 // apply carries the plan out and puts it on record. It returns what went wrong, nil if nothing.
-func (c *Controller) apply(ctx context.Context, key reconcile.Key, rs *appsv1.ReplicaSet, plan Plan) *failure {
+func (c *Controller[O]) apply(ctx context.Context, key reconcile.Key, obj O, plan Plan) *failure {
 	if plan.Empty() {
 		return nil
 	}
@@ -24,7 +25,7 @@ func (c *Controller) apply(ctx context.Context, key reconcile.Key, rs *appsv1.Re
 	if len(plan.Delete) > 0 {
 		reason, effects = "FailedDelete", c.remove
 	}
-	err := c.cfg.Apply("replicaset", rs, nil, plan, func() error { return effects(ctx, key, rs, plan) })
+	err := c.cfg.Apply(c.shape.Name, obj, nil, plan, func() error { return effects(ctx, key, obj, plan) })
 	if err = withoutStale(err); err == nil {
 		return nil
 	}
@@ -52,11 +53,11 @@ func withoutStale(err error) error {
 
 // create makes pods in batches that double, so that a set whose pods are refused (quota,
 // admission) asks a few times instead of a thousand times.
-func (c *Controller) create(ctx context.Context, key reconcile.Key, rs *appsv1.ReplicaSet, plan Plan) error {
+func (c *Controller[O]) create(ctx context.Context, key reconcile.Key, obj O, plan Plan) error {
 	c.expect.ExpectCreations(key, len(plan.Create))
 	for batch, rest := 1, plan.Create; len(rest) > 0; batch *= 2 {
 		batch = min(batch, len(rest))
-		err := forAll(rest[:batch], func(name string) error { return c.createOne(ctx, key, rs, name) })
+		err := forAll(rest[:batch], func(name string) error { return c.createOne(ctx, key, obj, name) })
 		rest = rest[batch:]
 		if err != nil {
 			for range rest {
@@ -68,25 +69,26 @@ func (c *Controller) create(ctx context.Context, key reconcile.Key, rs *appsv1.R
 	return nil
 }
 
-func (c *Controller) createOne(ctx context.Context, key reconcile.Key, rs *appsv1.ReplicaSet, name string) error {
-	created, err := c.pod.Create(ctx, newPod(rs, name))
+func (c *Controller[O]) createOne(ctx context.Context, key reconcile.Key, obj O, name string) error {
+	created, err := c.pod.Create(ctx, newPod(c.shape.View(obj), c.shape.Kind, name))
 	if err == nil {
-		c.cfg.Eventf(rs, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: %s", created.Name)
+		c.cfg.Eventf(obj, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: %s", created.Name)
 		return nil
 	}
 	c.expect.Created(key)
 	if apierrors.IsAlreadyExists(err) {
-		return c.nameTaken(ctx, rs, name)
+		return c.nameTaken(ctx, obj, name)
 	}
 	if !terminating(err) {
-		c.cfg.Eventf(rs, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
+		c.cfg.Eventf(obj, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
 	}
 	return fmt.Errorf("creating pod %q: %w", name, err)
 }
 
 // nameTaken handles a name that exists: either the view is stale and the pod is ours, and
 // then all is well; or it is somebody else's, and the next try leaves the name out.
-func (c *Controller) nameTaken(ctx context.Context, rs *appsv1.ReplicaSet, name string) error {
+func (c *Controller[O]) nameTaken(ctx context.Context, obj O, name string) error {
+	rs := c.shape.View(obj)
 	p, err := c.pod.Get(ctx, rs.Namespace, name)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -101,7 +103,7 @@ func (c *Controller) nameTaken(ctx context.Context, rs *appsv1.ReplicaSet, name 
 	return fmt.Errorf("creating pod %q: the name belongs to a pod of somebody else", name)
 }
 
-func (c *Controller) remove(ctx context.Context, key reconcile.Key, rs *appsv1.ReplicaSet, plan Plan) error {
+func (c *Controller[O]) remove(ctx context.Context, key reconcile.Key, obj O, plan Plan) error {
 	for _, p := range plan.Delete {
 		c.expect.ExpectDeletions(key, p.UID)
 	}
@@ -109,20 +111,20 @@ func (c *Controller) remove(ctx context.Context, key reconcile.Key, rs *appsv1.R
 		err := c.pod.Delete(ctx, p.Namespace, p.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}})
 		switch {
 		case err == nil:
-			c.cfg.Eventf(rs, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", p.Name)
+			c.cfg.Eventf(obj, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", p.Name)
 			return nil
 		case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // gone, or a namesake: the view is stale
 			c.expect.Deleted(key, p.UID)
 			return nil
 		}
 		c.expect.Deleted(key, p.UID)
-		c.cfg.Eventf(rs, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
+		c.cfg.Eventf(obj, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
 		return fmt.Errorf("deleting pod %q: %w", p.Name, err)
 	})
 }
 
 // newPod makes a pod from the set's template.
-func newPod(rs *appsv1.ReplicaSet, name string) *corev1.Pod {
+func newPod(rs *appsv1.ReplicaSet, kind schema.GroupVersionKind, name string) *corev1.Pod {
 	t := rs.Spec.Template.DeepCopy()
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
