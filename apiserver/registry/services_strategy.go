@@ -72,9 +72,8 @@ func keepNodePorts(ports, old []corev1.ServicePort) {
 // dropByType clears what the new type does not have. A field that the client changed as
 // well stays, so that validation can say what is wrong.
 func dropByType(spec, old *corev1.ServiceSpec) {
-	if hasClusterIP(old) && !hasClusterIP(spec) && spec.ClusterIP == old.ClusterIP {
-		spec.ClusterIP, spec.ClusterIPs = "", nil
-		spec.IPFamilies, spec.IPFamilyPolicy = nil, nil
+	if hasClusterIP(old) && !hasClusterIP(spec) {
+		dropClusterIP(spec, old)
 	}
 	if hasNodePorts(old) && !hasNodePorts(spec) && spec.Type != corev1.ServiceTypeLoadBalancer && sameNodePorts(spec, old) {
 		for i := range spec.Ports {
@@ -89,6 +88,20 @@ func dropByType(spec, old *corev1.ServiceSpec) {
 	}
 	if !facesOutside(spec) && facesOutside(old) && spec.ExternalTrafficPolicy == old.ExternalTrafficPolicy {
 		spec.ExternalTrafficPolicy = ""
+	}
+}
+
+// dropClusterIP clears the address, also when the client cleared only the old one of its two
+// fields.
+func dropClusterIP(spec, old *corev1.ServiceSpec) {
+	if (spec.ClusterIP == "" || spec.ClusterIP == old.ClusterIP) && slices.Equal(spec.ClusterIPs, old.ClusterIPs) {
+		spec.ClusterIP, spec.ClusterIPs = "", nil
+	}
+	if slices.Equal(spec.IPFamilies, old.IPFamilies) {
+		spec.IPFamilies = nil
+	}
+	if equality.Semantic.DeepEqual(spec.IPFamilyPolicy, old.IPFamilyPolicy) {
+		spec.IPFamilyPolicy = nil
 	}
 }
 

@@ -107,6 +107,8 @@ func TestServiceUpdate(t *testing.T) {
 			"node ports go with the type", "ClusterIP 10.96.0.5 80/TCP,81/TCP ", nil},
 		{"to ExternalName", nodePort, "type: ExternalName, externalName: a.b, clusterIP: 10.96.0.5, clusterIPs: [10.96.0.5], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, externalTrafficPolicy: Cluster, ports: [{port: 80, name: a, nodePort: 30001}]",
 			"the address goes as well", "ExternalName  80/TCP ", nil},
+		{"to ExternalName with the old field cleared", nodePort, "type: ExternalName, externalName: a.b, clusterIPs: [10.96.0.5], ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, externalTrafficPolicy: Cluster, ports: [{port: 80, name: a, nodePort: 30001}]",
+			"clients that know one address only", "ExternalName  80/TCP ", nil},
 		{"new node port on the way", nodePort, "type: ClusterIP, externalTrafficPolicy: Cluster, ports: [{port: 80, name: a, nodePort: 31000}]", "what the client changed stays, and is refused",
 			"ClusterIP 10.96.0.5 80:31000/TCP ", []string{"spec.ports[0].nodePort: Forbidden"}},
 		{"other address", nodePort, "type: NodePort, clusterIP: 10.96.0.6, ports: [{port: 80}]", "an address stays", "NodePort 10.96.0.6 80:30001/TCP Cluster",
