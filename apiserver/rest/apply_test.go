@@ -45,7 +45,7 @@ func (e *engine) apply(subresource, text, manager string, force bool) (*appsv1.D
 func owner(obj api.Object, manager, subresource string) string {
 	for _, f := range obj.GetManagedFields() {
 		if f.Manager == manager && f.Subresource == subresource {
-			return string(f.Operation) + " " + string(f.FieldsV1.Raw)
+			return string(f.Operation) + " " + f.FieldsV1.GetRawString()
 		}
 	}
 	return ""

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -59,7 +58,7 @@ func (p *process) stop() {
 func (p *process) failure(err error) error {
 	text, _ := os.ReadFile(p.log)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return fmt.Errorf("%s ended: %w\n%s", filepath.Base(p.cmd.Path), errors.Join(err, errors.New("its last words:")), strings.Join(lines[max(0, len(lines)-10):], "\n"))
+	return fmt.Errorf("%s ended: %w; its last words:\n%s", filepath.Base(p.cmd.Path), err, strings.Join(lines[max(0, len(lines)-10):], "\n"))
 }
 
 // memory reads what /proc says of a process: VmRSS now, VmHWM at most, in bytes.
