@@ -47,7 +47,7 @@ func decide(o observed) Plan {
 	p := o.Pod
 	terminating := p.DeletionTimestamp != nil
 	switch {
-	case p.Spec.NodeName == "" && terminating && len(p.Finalizers) == 0:
+	case p.Spec.NodeName == "" && terminating && (len(p.Finalizers) == 0 || !api.IsPodTerminal(p)): // who holds it wants to know how it ended
 		return Plan{Why: unscheduled}
 	case p.Spec.NodeName == "":
 		return Plan{}

@@ -30,6 +30,8 @@ func TestDecide(t *testing.T) {
 	const oos = corev1.TaintNodeOutOfService
 	held := pod("", true)
 	held.Finalizers = []string{"example.com/hold"}
+	failed := held.DeepCopy()
+	failed.Status.Phase = corev1.PodFailed
 	cases := []struct {
 		reason  string
 		pod     *corev1.Pod
@@ -40,7 +42,8 @@ func TestDecide(t *testing.T) {
 		{"a pod at home", pod("n", false), node("True"), 0, "keep"},
 		{"a pod that waits for a node", pod("", false), nil, 0, "keep"},
 		{"a pod that was deleted while it waited", pod("", true), nil, 0, "delete: " + unscheduled},
-		{"finalizers are waited for", held, nil, 0, "keep"},
+		{"who holds it learns that it will never run", held, nil, 0, "delete: " + unscheduled},
+		{"and is waited for", failed, nil, 0, "keep"},
 		{"a node that is just missed may be back soon", pod("n", false), nil, 10 * time.Second, "wait 30s"},
 		{"a node that is gone", pod("n", false), nil, 40 * time.Second, "delete: " + orphaned},
 		{"a terminating pod on a dead node waits for it", pod("n", true), node("Unknown"), 0, "keep"},

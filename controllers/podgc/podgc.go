@@ -169,7 +169,7 @@ func (c *Controller) trim(ctx context.Context) error {
 // remove says in the status that the pod failed, and why, and deletes it without waiting for
 // a node agent that is not there.
 func (c *Controller) remove(ctx context.Context, p *corev1.Pod, why string) error {
-	if !api.IsPodTerminal(p) && why != unscheduled {
+	if !api.IsPodTerminal(p) && (why != unscheduled || len(p.Finalizers) > 0) {
 		changed := p.DeepCopy()
 		changed.Status.Phase = corev1.PodFailed
 		if why == orphaned {

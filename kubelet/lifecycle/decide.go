@@ -246,8 +246,11 @@ func (v *view) anyBusy(verb Verb) bool {
 	return false
 }
 
+// deleteWhenReported ends the graceful deletion. A pod that others hold by finalizers goes
+// when they let it: it need not be asked for again, which would change nothing and never end.
 func deleteWhenReported(v *view, p *Plan) {
-	if v.Reported {
+	grace := v.pod.DeletionGracePeriodSeconds
+	if held := len(v.pod.Finalizers) > 0 && grace != nil && *grace == 0; v.Reported && !held {
 		v.do(p, Action{Verb: Delete})
 	}
 }

@@ -56,6 +56,8 @@ func deletedPod(grace int64) func(*corev1.Pod) {
 	}
 }
 
+func heldPod(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} }
+
 type change func(*container.Container)
 
 func running(name string, changes ...change) container.Container {
@@ -229,6 +231,10 @@ func TestStepPlans(t *testing.T) {
 			pod: pod(deletedPod(30)), seen: Observed{}, want: "Leaving: nothing", phase: "Failed"},
 		{name: "deleted, nothing held", reason: "then the object goes",
 			pod: pod(deletedPod(30)), seen: Observed{Reported: true}, want: "Leaving: delete", phase: "Failed"},
+		{name: "deleted, nothing held but by others", reason: "who put the finalizer there lets the object go",
+			pod: pod(deletedPod(0), heldPod), seen: Observed{Reported: true}, want: "Leaving: nothing", phase: "Failed"},
+		{name: "deleted and held, not told yet", reason: "that the pod has ended is told by the end of its grace",
+			pod: pod(deletedPod(30), heldPod), seen: Observed{Reported: true}, want: "Leaving: delete", phase: "Failed"},
 		{name: "gone from the API", reason: "containers of unknown pods are stopped quickly",
 			pod: pod(), seen: seen(running("c")).with(func(o *Observed) { o.Removed = true }), want: "Stopping: stop c within 1s", phase: "Running"},
 		{name: "gone and clean", reason: "the worker ends",
