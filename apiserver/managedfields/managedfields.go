@@ -1,14 +1,20 @@
 // Package managedfields keeps metadata.managedFields: who set which field of an object
-// last, and it merges what clients apply (server-side apply) by that knowledge. The rules
-// are Kubernetes' own, from the library that apimachinery brings; this package says how
-// our kinds are made up and keeps the cost of ordinary writes low. It stores nothing and
-// knows nothing of requests.
+// last, and it merges what clients apply (server-side apply) by that knowledge. It stores
+// nothing and knows nothing of requests.
+//
+// The rules are Kubernetes' own. Every write is tracked, so this has to be cheap: creations
+// and updates walk the old and the new Go struct side by side (compare.go) by a plan made
+// once per type (plan.go), which writes the changed fields straight in the form in which they
+// are stored; the managers' entries are merged as parsed text (set.go, entries.go). What is
+// rare is left to the library that apimachinery brings: applying, entries of another API
+// version or from a client, more managers than are kept. Tests compare the two.
 package managedfields
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -19,7 +25,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
-	"sigs.k8s.io/structured-merge-diff/v6/typed"
 
 	"github.com/miniorch/miniorch/pkg/api"
 )
@@ -38,18 +43,34 @@ type Kind struct {
 // Keeper keeps the managed fields of one kind for one door. It is safe for concurrent use.
 type Keeper struct {
 	kind    Kind
-	library func() *keeping
+	plan    func() planned
+	library func() *keeping // for what is rare
+}
+
+// planned is the way to compare objects of the kind; the root is nil if the library must.
+type planned struct {
+	root *plan
+	zero reflect.Value // an object with nothing in it
 }
 
 type keeping struct {
 	converter *converter
 	manager   *managedfields.FieldManager
-	ignored   fieldpath.Filter
-	nothing   *typed.TypedValue // an empty object
 }
 
 // New returns the Keeper of a kind that is built in. Nothing is read until it is used.
-func New(kind Kind) *Keeper { return &Keeper{kind: kind, library: sync.OnceValue(kind.keeping)} }
+func New(kind Kind) *Keeper {
+	return &Keeper{kind: kind, plan: sync.OnceValue(kind.planned), library: sync.OnceValue(kind.keeping)}
+}
+
+func (k Kind) planned() planned {
+	zero := reflect.ValueOf(k.New()).Elem()
+	root, err := planOf(zero.Type())
+	if err != nil {
+		return planned{}
+	}
+	return planned{root: root, zero: zero}
+}
 
 func (k Kind) keeping() *keeping {
 	name, err := api.Scheme.ToOpenAPIDefinitionName(k.GroupVersionKind)
@@ -66,12 +87,8 @@ func (k Kind) keeping() *keeping {
 	}
 	filters := map[fieldpath.APIVersion]fieldpath.Filter{}
 	out := &keeping{converter: c}
-	if out.nothing, err = c.ObjectToTyped(k.New()); err != nil {
-		panic(fmt.Sprintf("managedfields: %s: %v", k.GroupVersionKind, err)) // as above
-	}
 	if ignore != nil {
-		out.ignored = fieldpath.NewExcludeSetFilter(ignore)
-		filters[fieldpath.APIVersion(k.GroupVersion().String())] = out.ignored
+		filters[fieldpath.APIVersion(k.GroupVersion().String())] = fieldpath.NewExcludeSetFilter(ignore)
 	}
 	out.manager, err = managedfields.NewDefaultFieldManager(c, c, c, c, k.GroupVersionKind, k.GroupVersion(), k.Subresource, filters)
 	if err != nil {
@@ -80,54 +97,62 @@ func (k Kind) keeping() *keeping {
 	return out
 }
 
-// unowned are the fields that belong to the server.
-var unowned = fieldpath.NewSet(
-	fieldpath.MakePathOrDie("apiVersion"), fieldpath.MakePathOrDie("kind"), fieldpath.MakePathOrDie("metadata"),
-	fieldpath.MakePathOrDie("metadata", "name"), fieldpath.MakePathOrDie("metadata", "namespace"),
-	fieldpath.MakePathOrDie("metadata", "creationTimestamp"), fieldpath.MakePathOrDie("metadata", "selfLink"),
-	fieldpath.MakePathOrDie("metadata", "uid"), fieldpath.MakePathOrDie("metadata", "generation"),
-	fieldpath.MakePathOrDie("metadata", "managedFields"), fieldpath.MakePathOrDie("metadata", "resourceVersion"),
-)
-
-// Created makes the manager the owner of all fields of a new object. It is Updated with
-// nothing before, without the detours: most writes are creations.
+// Created makes the manager the owner of all fields of a new object.
 func (k *Keeper) Created(obj api.Object, manager string, now metav1.Time) error {
-	l := k.library()
-	if len(obj.GetManagedFields()) > 0 { // from elsewhere, with its history
-		return k.Updated(k.kind.New(), obj, manager, now)
+	p := k.plan()
+	if p.root == nil || obj.GetManagedFields() != nil { // from elsewhere, with its history
+		return k.byLibrary(k.kind.New(), obj, manager, now)
 	}
-	value, err := l.converter.ObjectToTyped(obj, typed.AllowDuplicates)
-	if err != nil {
-		return fmt.Errorf("reading the fields of a %s: %w", k.kind.Kind, err)
+	set, _, err := p.root.changes(p.zero, reflect.ValueOf(obj).Elem(), k.kind.Ignore)
+	switch {
+	case err != nil:
+		return k.byLibrary(k.kind.New(), obj, manager, now)
+	case !isNone(set):
+		id := k.entry(manager, now)
+		id.FieldsV1 = &metav1.FieldsV1{Raw: set}
+		obj.SetManagedFields([]metav1.ManagedFieldsEntry{id})
 	}
-	difference, err := l.nothing.Compare(value)
-	if err != nil {
-		return fmt.Errorf("listing the fields of a %s: %w", k.kind.Kind, err)
-	}
-	set := difference.Added.Union(difference.Modified).Difference(unowned)
-	if l.ignored != nil {
-		set = l.ignored.Filter(set)
-	}
-	if set.Empty() {
-		return nil
-	}
-	raw, err := set.ToJSON()
-	if err != nil {
-		return fmt.Errorf("writing the fields of a %s: %w", k.kind.Kind, err)
-	}
-	obj.SetManagedFields([]metav1.ManagedFieldsEntry{{
-		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: k.kind.GroupVersion().String(),
-		Time: &now, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: raw}, Subresource: k.kind.Subresource,
-	}})
 	return nil
 }
 
 // Updated makes the manager the owner of what differs between old, which stays as it is, and
 // obj. Entries that obj carries itself, other than old's, are taken as the client's wish.
+// Objects without entries stay without: nobody's fields are tracked until somebody applies.
 func (k *Keeper) Updated(old, obj api.Object, manager string, now metav1.Time) error {
+	p, entries := k.plan(), old.GetManagedFields()
+	if p.root == nil || !usual(entries, k.kind.GroupVersion().String()) || !sameEntries(entries, obj.GetManagedFields()) {
+		return k.byLibrary(old, obj, manager, now)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	set, gone, err := p.root.changes(reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem(), nil)
+	if err == nil && isNone(set) && isNone(gone) {
+		obj.SetManagedFields(entries)
+		return nil
+	}
+	if err == nil {
+		entries, err = record(entries, k.entry(manager, now), set, gone)
+	}
+	if err != nil {
+		return k.byLibrary(old, obj, manager, now)
+	}
+	obj.SetManagedFields(entries)
+	return nil
+}
+
+// entry is the manager's entry without its fields.
+func (k *Keeper) entry(manager string, now metav1.Time) metav1.ManagedFieldsEntry {
+	return metav1.ManagedFieldsEntry{
+		Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: k.kind.GroupVersion().String(),
+		Time: &now, FieldsType: fieldsType, Subresource: k.kind.Subresource,
+	}
+}
+
+// byLibrary is Updated in the library's way, which knows every case and takes its time.
+func (k *Keeper) byLibrary(old, obj api.Object, manager string, now metav1.Time) error {
 	l := k.library()
-	live := l.converter.named(old)
-	result, err := l.manager.Update(live, l.converter.named(obj), manager)
+	result, err := l.manager.Update(l.converter.named(old), l.converter.named(obj), manager)
 	if err != nil {
 		return err
 	}
@@ -178,6 +203,7 @@ func (k *Keeper) adopt(result runtime.Object, obj, old api.Object, now metav1.Ti
 			e.Time = &now
 		}
 	}
+	slices.SortFunc(entries, compareEntries) // by time, among others
 	obj.SetManagedFields(entries)
 }
 

@@ -63,8 +63,8 @@ func apply(t *testing.T, text string) *unstructured.Unstructured {
 	return u
 }
 
-// entry returns the fields that a manager owns, as JSON.
-func entry(obj api.Object, manager string) string {
+// ownedBy returns the fields that a manager owns, as JSON.
+func ownedBy(obj api.Object, manager string) string {
 	for _, e := range obj.GetManagedFields() {
 		if e.Manager == manager {
 			return string(e.FieldsV1.Raw)
@@ -117,11 +117,11 @@ func TestCreatedIsUpdateOfNothing(t *testing.T) {
 	if err := k.Created(short, "me", early); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Updated(&appsv1.Deployment{}, long, "me", early); err != nil {
+	if err := k.byLibrary(&appsv1.Deployment{}, long, "me", early); err != nil {
 		t.Fatal(err)
 	}
-	if entry(short, "me") != entry(long, "me") || entry(short, "me") == "" {
-		t.Errorf("%s\nis not\n%s", entry(short, "me"), entry(long, "me"))
+	if ownedBy(short, "me") != ownedBy(long, "me") || ownedBy(short, "me") == "" {
+		t.Errorf("%s\nis not\n%s", ownedBy(short, "me"), ownedBy(long, "me"))
 	}
 }
 
@@ -185,10 +185,10 @@ func TestUpdated(t *testing.T) {
 	if obj.APIVersion != "" || obj.Kind != "" {
 		t.Error("the object was given a type")
 	}
-	if got := entry(obj, "scaler"); got != `{"f:spec":{"f:replicas":{}}}` {
+	if got := ownedBy(obj, "scaler"); got != `{"f:spec":{"f:replicas":{}}}` {
 		t.Errorf("the new owner has %s", got)
 	}
-	if strings.Contains(entry(obj, "maker"), "replicas") {
+	if strings.Contains(ownedBy(obj, "maker"), "replicas") {
 		t.Error("the old owner still has the replicas")
 	}
 	for _, e := range obj.ManagedFields {
@@ -201,8 +201,8 @@ func TestUpdated(t *testing.T) {
 	if err := status.Updated(obj, reported, "controller", late); err != nil {
 		t.Fatal(err)
 	}
-	last := reported.ManagedFields[len(reported.ManagedFields)-1]
-	if last.Subresource != "status" || entry(reported, "controller") != `{"f:status":{"f:replicas":{}}}` {
+	last := reported.ManagedFields[1] // of two of the same time, the first by name
+	if last.Subresource != "status" || ownedBy(reported, "controller") != `{"f:status":{"f:replicas":{}}}` {
 		t.Errorf("the status's owner: %+v", last)
 	}
 	cleared := reported.DeepCopy()
@@ -231,7 +231,7 @@ func TestApplied(t *testing.T) {
 		live = obj.(*appsv1.Deployment)
 		return live, nil
 	}
-	if d, err := use("spec: {replicas: 3}", "a", false); err != nil || *d.Spec.Replicas != 3 || !strings.Contains(entry(d, "maker"), "replicas") {
+	if d, err := use("spec: {replicas: 3}", "a", false); err != nil || *d.Spec.Replicas != 3 || !strings.Contains(ownedBy(d, "maker"), "replicas") {
 		t.Errorf("what others own may be wanted alike: %v", err)
 	}
 	_, err := use("spec: {replicas: 4}", "a", false)
@@ -242,7 +242,7 @@ func TestApplied(t *testing.T) {
 		t.Errorf("causes: %+v", causes)
 	}
 	d, err := use("spec: {replicas: 4}", "a", true)
-	if err != nil || *d.Spec.Replicas != 4 || strings.Contains(entry(d, "maker"), "replicas") {
+	if err != nil || *d.Spec.Replicas != 4 || strings.Contains(ownedBy(d, "maker"), "replicas") {
 		t.Errorf("by force: %v", err)
 	}
 	again := live.DeepCopy()
@@ -275,7 +275,7 @@ func TestAppliedToNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := entry(obj, "a"); got != `{"f:spec":{"f:replicas":{}}}` || obj.GetManagedFields()[0].Operation != metav1.ManagedFieldsOperationApply {
+	if got := ownedBy(obj, "a"); got != `{"f:spec":{"f:replicas":{}}}` || obj.GetManagedFields()[0].Operation != metav1.ManagedFieldsOperationApply {
 		t.Errorf("owned: %s", got)
 	}
 }
