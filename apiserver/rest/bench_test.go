@@ -45,6 +45,21 @@ var writes = map[string]func(e *engine, i int64) error{
 		_, err := e.create("default", pod(fmt.Sprint("p", i), ""))
 		return err
 	},
+	"create pod and report its status twice": func(e *engine, i int64) error {
+		name := fmt.Sprint("p", i)
+		if _, err := e.create("default", pod(name, "")); err != nil {
+			return err
+		}
+		for _, phase := range []corev1.PodPhase{corev1.PodPending, corev1.PodRunning} {
+			if _, err := update(e, "default", name, "status", func(p *corev1.Pod) {
+				p.Status.Phase, p.Status.PodIP, p.Status.PodIPs = phase, "10.244.0.7", []corev1.PodIP{{IP: "10.244.0.7"}}
+				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
 	"create and bind pod": func(e *engine, i int64) error {
 		name := fmt.Sprint("p", i)
 		if _, err := e.create("default", pod(name, "")); err != nil {
