@@ -86,7 +86,7 @@ func review(o observed, plan *Plan) {
 	for _, j := range o.Jobs {
 		there[j.UID] = true
 		over := api.IsJobFinished(j)
-		if done := j.Status.CompletionTime; done != nil && plan.Status.LastSuccessfulTime.Before(done) {
+		if done, last := j.Status.CompletionTime, plan.Status.LastSuccessfulTime; done != nil && (last == nil || last.Before(done)) {
 			plan.Status.LastSuccessfulTime = done.DeepCopy()
 		}
 		switch {
