@@ -113,6 +113,8 @@ func TestKubectl(t *testing.T) {
 		{name: "explain", args: "explain deployment.spec.strategy.rollingUpdate.maxSurge", want: []string{"FIELD: maxSurge <IntOrString>", "The maximum number of pods"}},
 		{name: "explain recursive", args: "explain pod.spec.containers --recursive", want: []string{"livenessProbe\t<Probe>", "-required-"}},
 		{name: "scale", args: "scale deploy web -n shop --replicas=6", want: []string{"deployment.apps/web scaled"}},
+		{name: "status", args: "get deploy web -n shop --subresource=status", want: []string{"READY   UP-TO-DATE"}},
+		{name: "the scale itself", args: "get deploy web -n shop --subresource=scale -o yaml", want: []string{"kind: Scale", "replicas: 6"}},
 		{name: "scaled", args: "get deploy web -n shop -o jsonpath={.spec.replicas}", want: []string{"6"}},
 		{name: "label", args: "label pod two -n shop tier=front", want: []string{"pod/two labeled"}},
 		{name: "annotate", args: "annotate pod two -n shop note=hello", want: []string{"pod/two annotated"}},

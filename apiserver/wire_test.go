@@ -79,6 +79,7 @@ func TestErrors(t *testing.T) {
 		{name: "bad resourceVersion", method: "GET", path: maps + "?resourceVersion=abc", code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "bad watch version", method: "GET", path: maps + "?watch=1&resourceVersion=abc", code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "bad query", method: "GET", path: maps + "?a=%zz", code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "table of what has no columns", method: "POST", path: "/api/v1/namespaces/default/serviceaccounts/none/token", body: `{}`, headers: []string{"Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}, code: 406, reason: metav1.StatusReasonNotAcceptable},
 		{name: "bad includeObject", method: "GET", path: maps + "?includeObject=Some", headers: []string{"Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}, code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "bad delete options", method: "DELETE", path: maps + "/m", body: `{"kind":"DeleteOptions","apiVersion":"v1","propagationPolicy":"Sometimes"}`, code: 422, reason: metav1.StatusReasonInvalid},
 		{name: "another kind of delete options", method: "DELETE", path: maps + "/m", body: `{"kind":"Pod","apiVersion":"v1"}`, code: 400, reason: metav1.StatusReasonBadRequest},

@@ -10,7 +10,7 @@ import (
 )
 
 func (h *Handler) get(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
-	f, err := negotiate(r, metadata, table)
+	f, err := s.format(r)
 	if err != nil {
 		return err
 	}
@@ -21,9 +21,6 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request, s *served, query u
 	var it *watchcache.Item
 	if s.sub != nil {
 		it, err = s.store.GetSubresource(r.Context(), s.namespace, s.name, s.subresource, opts)
-		if f.shape == table { // the columns are the object's, not those of a subresource's kind
-			f.shape = whole
-		}
 	} else {
 		it, err = s.store.Get(r.Context(), s.namespace, s.name, opts)
 	}

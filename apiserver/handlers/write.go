@@ -15,11 +15,17 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
-// writeFormat chooses the format of a write's answer before anything is written.
-func writeFormat(r *http.Request) (format, error) { return negotiate(r, metadata, table) }
+// format chooses the form of an answer about one object, before anything is done. Columns
+// and metadata are those of objects: a subresource's own kind (scale, token) has only one shape.
+func (s *served) format(r *http.Request) (format, error) {
+	if s.sub != nil && s.sub.Kind != "" {
+		return negotiate(r)
+	}
+	return negotiate(r, metadata, table)
+}
 
 func (h *Handler) create(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
-	f, err := writeFormat(r)
+	f, err := s.format(r)
 	if err != nil {
 		return err
 	}
@@ -56,7 +62,6 @@ func (h *Handler) createSubresource(w http.ResponseWriter, r *http.Request, s *s
 		return err
 	}
 	sendWarnings(w, r)
-	f.shape = whole
 	if s.subresource == "binding" || s.subresource == "eviction" { // nothing to show but that it is done
 		writeObject(w, r, http.StatusCreated, f, success(nil, http.StatusCreated))
 		return nil
@@ -66,7 +71,7 @@ func (h *Handler) createSubresource(w http.ResponseWriter, r *http.Request, s *s
 }
 
 func (h *Handler) update(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
-	f, err := writeFormat(r)
+	f, err := s.format(r)
 	if err != nil {
 		return err
 	}
@@ -94,12 +99,12 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, s *served, quer
 		code = http.StatusCreated
 	}
 	sendWarnings(w, r)
-	h.writeItem(w, r, code, plainOnSubresource(f, s), s, it)
+	h.writeItem(w, r, code, f, s, it)
 	return nil
 }
 
 func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
-	f, err := writeFormat(r)
+	f, err := s.format(r)
 	if err != nil {
 		return err
 	}
@@ -124,7 +129,7 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *served, query
 		code = http.StatusCreated
 	}
 	sendWarnings(w, r)
-	h.writeItem(w, r, code, plainOnSubresource(f, s), s, it)
+	h.writeItem(w, r, code, f, s, it)
 	return nil
 }
 
@@ -137,20 +142,12 @@ func (s *served) patch(ctx context.Context, pt types.PatchType, data []byte, opt
 	return it, false, err
 }
 
-// plainOnSubresource: the columns of a table are the object's, not a subresource kind's.
-func plainOnSubresource(f format, s *served) format {
-	if f.shape == table && s.sub != nil && s.sub.Kind != "" {
-		f.shape = whole
-	}
-	return f
-}
-
 // returnsDeleted are the resources whose deletion answers with the object; others answer
 // with a Status.
 var returnsDeleted = map[string]bool{"pods": true, "services": true, "serviceaccounts": true}
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request, s *served, _ url.Values) error {
-	f, err := writeFormat(r)
+	f, err := s.format(r)
 	if err != nil {
 		return err
 	}
@@ -175,7 +172,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request, s *served, _ ur
 }
 
 func (h *Handler) deleteCollection(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
-	f, err := writeFormat(r)
+	f, err := s.format(r)
 	if err != nil {
 		return err
 	}
