@@ -144,7 +144,7 @@ func (r *Runtime) logURI(id string, want container.ContainerSpec) (string, error
 	uri.RawQuery = url.Values{logs.WriterCommand: {logs.WriterArgument(writer.Options{
 		Path:     want.LogPath,
 		MaxBytes: cmp.Or(want.LogMaxBytes, r.cfg.LogMaxBytes), MaxFiles: cmp.Or(want.LogMaxFiles, r.cfg.LogMaxFiles),
-		Dir: r.stdioDir(id), Early: want.StdinOnce, Once: want.StdinOnce && !want.TTY,
+		Dir: r.stdioDir(id), Partial: want.Stdin, Once: want.StdinOnce && !want.TTY,
 	})}}.Encode()
 	return uri.String(), nil
 }

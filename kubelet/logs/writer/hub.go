@@ -43,15 +43,15 @@ const (
 	// patience is how long a session may leave its output unread. The container waits
 	// meanwhile, as it would for a terminal that was stopped; then the session is cut off.
 	patience = 10 * time.Second
-	// maxEarly bounds the output that is kept for the one session a container was made for.
-	maxEarly = 64 << 10
+	// maxPartial bounds what is kept of an unfinished line.
+	maxPartial = 4 << 10
 )
 
 // hub passes a container's output on to the sessions attached to it, as it comes, and their
 // input to the container. It is part of the log writer because that lives as long as the
 // container does, whatever happens to the agent.
 type hub struct {
-	keep bool // early output, for the first session
+	keep bool // the unfinished lines, for those who come
 	once bool // stdin ends with the first session
 
 	listener *os.File
@@ -60,9 +60,7 @@ type hub struct {
 	mu       sync.Mutex
 	stdin    *os.File          // guarded by mu; nil if there is none, or no more
 	sessions map[*session]bool // guarded by mu
-	early    []message         // guarded by mu; what the first session missed
-	size     int               // guarded by mu; of early
-	joined   bool              // guarded by mu; somebody was attached
+	partial  map[byte][]byte   // guarded by mu; the end of the output behind its last newline, by stream
 	closed   bool              // guarded by mu
 }
 
@@ -78,7 +76,7 @@ type session struct {
 // openHub makes the hub of a container. What cannot be opened is not offered: a container
 // starts although nobody can attach to it.
 func openHub(o Options) *hub {
-	h := &hub{keep: o.Early, once: o.Once, sessions: map[*session]bool{}}
+	h := &hub{keep: o.Partial, once: o.Once, sessions: map[*session]bool{}, partial: map[byte][]byte{}}
 	dir := o.Dir
 	if dir == "" {
 		return h
@@ -164,8 +162,8 @@ func (h *hub) serve(s *session) {
 	}
 }
 
-// join lets a session take part; the first of a container that was made for one gets what
-// it missed.
+// join lets a session take part. The lines that were written before it are in the log, where
+// clients look first; the line that is being written, of which a prompt consists, is not.
 func (h *hub) join(s *session) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -177,11 +175,10 @@ func (h *hub) join(s *session) bool {
 		return false
 	}
 	h.sessions[s] = true
-	if s.wants&(WantsStdout|WantsStderr) != 0 {
-		for _, m := range h.early {
-			h.deliver(s, m)
+	for _, kind := range []byte{MessageStdout, MessageStderr} {
+		if line := h.partial[kind]; len(line) > 0 {
+			h.deliver(s, append(message{kind}, line...))
 		}
-		h.early, h.joined = nil, true
 	}
 	return true
 }
@@ -219,6 +216,9 @@ func (h *hub) endInput() {
 func (h *hub) output(kind byte, data []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.keep {
+		h.remember(kind, data)
+	}
 	for len(data) > 0 {
 		n := min(len(data), MaxMessage-1)
 		m := append(message{kind}, data[:n]...)
@@ -226,20 +226,23 @@ func (h *hub) output(kind byte, data []byte) {
 		for s := range h.sessions {
 			h.deliver(s, m)
 		}
-		if h.keep && !h.joined {
-			h.remember(m)
-		}
 	}
 }
 
-// remember keeps output for the first session. h.mu is held.
-func (h *hub) remember(m message) {
-	h.early = append(h.early, m)
-	h.size += len(m)
-	for h.size > maxEarly {
-		h.size -= len(h.early[0])
-		h.early = h.early[1:]
+// remember keeps what is behind the last newline, or the end of that. h.mu is held.
+func (h *hub) remember(kind byte, data []byte) {
+	line := h.partial[kind]
+	for i := len(data) - 1; i >= 0; i-- {
+		if data[i] == '\n' {
+			line, data = line[:0], data[i+1:]
+			break
+		}
 	}
+	line = append(line, data[max(0, len(data)-maxPartial):]...)
+	if over := len(line) - maxPartial; over > 0 {
+		line = append(line[:0], line[over:]...)
+	}
+	h.partial[kind] = line
 }
 
 // deliver sends a message to a session that wants it. One that does not take it in time is

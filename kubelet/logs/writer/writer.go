@@ -37,13 +37,13 @@ type Options struct {
 	MaxBytes int64  // of one file before it is put aside
 	MaxFiles int    // to keep
 	Dir      string // of the container's stdin and of the socket for attached sessions; empty: neither
-	Early    bool   // the first session attached is also sent what was written before it
+	Partial  bool   // a session is first sent what there is of an unfinished line, such as a prompt
 	Once     bool   // stdin ends with the first session attached to it
 }
 
 // Argument encodes the options for the one argument after Command.
 func Argument(o Options) string {
-	return fmt.Sprintf("%d:%d:%t:%t:%s:%s", o.MaxBytes, o.MaxFiles, o.Early, o.Once, escaped.Replace(o.Dir), o.Path)
+	return fmt.Sprintf("%d:%d:%t:%t:%s:%s", o.MaxBytes, o.MaxFiles, o.Partial, o.Once, escaped.Replace(o.Dir), o.Path)
 }
 
 var (
@@ -63,7 +63,7 @@ func parseArgument(arg string) (o Options, err error) {
 	if o.MaxFiles, err = strconv.Atoi(parts[1]); err != nil {
 		return o, fmt.Errorf("bad count in log argument: %w", err)
 	}
-	for i, flag := range []*bool{&o.Early, &o.Once} {
+	for i, flag := range []*bool{&o.Partial, &o.Once} {
 		if *flag, err = strconv.ParseBool(parts[2+i]); err != nil {
 			return o, fmt.Errorf("bad log argument: %w", err)
 		}

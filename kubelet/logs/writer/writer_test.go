@@ -49,7 +49,7 @@ func TestArgument(t *testing.T) {
 	for _, o := range []Options{
 		{Path: "/a:b/c.log", MaxBytes: 5, MaxFiles: 7},
 		{Path: "/a", Dir: "/x:y%3a/z", Once: true},
-		{Path: "/a", Dir: "/b", Early: true},
+		{Path: "/a", Dir: "/b", Partial: true},
 		{Dir: "/only"},
 	} {
 		if got, err := parseArgument(Argument(o)); got != o || err != nil {
