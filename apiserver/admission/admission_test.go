@@ -230,6 +230,12 @@ func labelled(node *corev1.Node, key string) *corev1.Node {
 func TestNodeRestriction(t *testing.T) {
 	mine := pod(func(p *corev1.Pod) { p.Spec.NodeName, p.UID, p.Spec.ServiceAccountName = "n1", "u1", "sa" })
 	other := pod(func(p *corev1.Pod) { p.Name, p.Spec.NodeName, p.UID, p.Spec.ServiceAccountName = "q", "n2", "u2", "sa" })
+	relabelled := mine.DeepCopy()
+	relabelled.Labels = map[string]string{"app": "bank"}
+	owned := func(n *corev1.Node) *corev1.Node {
+		n.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "none", UID: "none"}}
+		return n
+	}
 	plugin := admission.NodeRestriction{Read: cluster{mine, other}}
 	node := func(name string, taints ...corev1.Taint) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{Taints: taints}}
@@ -268,12 +274,18 @@ func TestNodeRestriction(t *testing.T) {
 		{"label itself as trusted", as(admission.Update, labelled(node("n1"), "node-restriction.kubernetes.io/exam"), node("n1"), ""), false},
 		{"come labelled as trusted", create(labelled(node("n1"), "node-restriction.kubernetes.io/exam")), false},
 		{"drop a label of trust", as(admission.Update, node("n1"), labelled(node("n1"), "node-restriction.kubernetes.io/untrusted"), "status"), false},
+		{"say what it is", as(admission.Update, labelled(node("n1"), "node.kubernetes.io/instance-type"), node("n1"), ""), true},
+		{"say its name", create(labelled(node("n1"), "kubernetes.io/hostname")), true},
+		{"call itself a control plane", as(admission.Update, labelled(node("n1"), "node-role.kubernetes.io/control-plane"), node("n1"), "status"), false},
+		{"hide a label of trust in a longer domain", create(labelled(node("n1"), "x.node-restriction.kubernetes.io/exam")), false},
+		{"be owned, to be deleted", as(admission.Update, owned(node("n1")), node("n1"), ""), false},
 		{"taint itself", as(admission.Update, node("n1", corev1.Taint{Key: "k"}), node("n1"), ""), false},
 		{"delete its Node", as(admission.Delete, nil, node("n1"), ""), false},
 		{"renew its Lease", as(admission.Update, lease("kube-node-lease", "n1"), lease("kube-node-lease", "n1"), ""), true},
 		{"renew another Lease", as(admission.Update, lease("kube-node-lease", "n2"), lease("kube-node-lease", "n2"), ""), false},
 		{"take a leader's Lease", create(lease("kube-system", "n1")), false},
 		{"report on its pod", as(admission.Update, mine, mine, "status"), true},
+		{"label its pod by its status", as(admission.Update, relabelled, mine, "status"), false},
 		{"report on another's pod", as(admission.Update, other, other, "status"), false},
 		{"change its pod's spec", as(admission.Update, mine, mine, ""), false},
 		{"delete its pod", as(admission.Delete, nil, mine, ""), true},

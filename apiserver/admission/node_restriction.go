@@ -3,11 +3,14 @@ package admission
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
 )
@@ -65,20 +68,51 @@ func restrictNode(r *Request, node string) error {
 	} else if !sameTaints(obj.Spec.Taints, old.Spec.Taints) {
 		return Forbid(r, "node %q is not allowed to modify taints", node)
 	}
+	if isUpdate && !slices.EqualFunc(obj.OwnerReferences, old.OwnerReferences, sameOwner) {
+		// An owner that does not exist would have the node deleted, and made anew as it likes.
+		return Forbid(r, "node %q is not allowed to modify ownerReferences", node)
+	}
 	if key := changedRestricted(obj.Labels, old.Labels); key != "" {
 		return Forbid(r, "is not allowed to modify labels: %s", key)
 	}
 	return nil
 }
 
-// changedRestricted returns a label that only administrators may set and that differs, or
-// "": by such labels workloads are kept off nodes that are not trusted with them.
+func sameOwner(a, b metav1.OwnerReference) bool {
+	return a.UID == b.UID && a.Kind == b.Kind && a.Name == b.Name
+}
+
+// nodeLabels are the labels of Kubernetes' own domains that a node may say of itself.
+var nodeLabels = []string{
+	corev1.LabelHostname, corev1.LabelOSStable, corev1.LabelArchStable, "beta.kubernetes.io/os", "beta.kubernetes.io/arch",
+	corev1.LabelInstanceType, corev1.LabelTopologyZone, corev1.LabelTopologyRegion,
+	corev1.LabelFailureDomainBetaZone, corev1.LabelFailureDomainBetaRegion,
+}
+
+// reserved reports whether only administrators may set a node's label: by such labels
+// workloads are kept off nodes that are not trusted with them, and control planes found.
+func reserved(key string) bool {
+	domain, _, qualified := strings.Cut(key, "/")
+	if !qualified || slices.Contains(nodeLabels, key) {
+		return false
+	}
+	of := func(root string) bool { return domain == root || strings.HasSuffix(domain, "."+root) }
+	if of(corev1.LabelNamespaceNodeRestriction) {
+		return true
+	}
+	if of(corev1.LabelNamespaceSuffixKubelet) || of(corev1.LabelNamespaceSuffixNode) {
+		return false
+	}
+	return of("kubernetes.io") || of("k8s.io")
+}
+
+// changedRestricted returns a reserved label that differs, or "".
 func changedRestricted(labels, old map[string]string) string {
 	for _, side := range []map[string]string{labels, old} {
 		for key := range side {
 			value, has := labels[key]
 			before, had := old[key]
-			if strings.Contains(key, corev1.LabelNamespaceNodeRestriction+"/") && (has != had || value != before) {
+			if reserved(key) && (has != had || value != before) {
 				return key
 			}
 		}
@@ -115,6 +149,10 @@ func restrictPod(r *Request, node string) error {
 	}
 	if pod.Spec.NodeName != node {
 		return Forbid(r, "node %q can only %s pods with spec.nodeName set to itself", node, strings.ToLower(string(r.Operation)))
+	}
+	if now, isUpdate := r.Object.(*corev1.Pod); isUpdate && !maps.Equal(now.Labels, pod.Labels) {
+		// By its labels a pod gets the traffic of Services and the care of controllers.
+		return Forbid(r, "node %q cannot update labels through pod status", node)
 	}
 	return nil
 }
