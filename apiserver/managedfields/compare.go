@@ -33,7 +33,7 @@ type walk struct {
 // walks keeps the scratch memory of walks that have ended.
 var walks = sync.Pool{New: func() any { return &walk{} }}
 
-// release gives up what the walk's scratch memory refers to.
+// release ends the use of the walk and gives up what the walk's scratch memory refers to.
 func (w *walk) release() {
 	clear(w.names[:cap(w.names)])
 	clear(w.items[:cap(w.items)])
@@ -47,31 +47,19 @@ func (w *walk) release() {
 // maxScratch is how much scratch memory is worth keeping, about, in bytes.
 const maxScratch = 256 << 10
 
-// changes compares two objects of the type that root was made for, but for some fields.
-func (root *plan) changes(old, obj reflect.Value, except []string) (set, gone []byte, err error) {
+// compare walks two objects of the type that root was made for, but for some fields. The
+// walk's sets are good until it is released.
+func (root *plan) compare(old, obj reflect.Value, except []string) *walk {
 	w := walks.Get().(*walk)
-	defer w.release()
 	w.set, w.gone = append(w.set, '{'), append(w.gone, '{')
 	for i := range root.fields {
 		if f := &root.fields[i]; !slices.Contains(except, f.name) {
 			w.field(f, old, obj)
 		}
 	}
-	return finished(w.set), finished(w.gone), w.err
+	w.set, w.gone = append(w.set, '}'), append(w.gone, '}')
+	return w
 }
-
-// finished returns a set of its own from what was written.
-func finished(buf []byte) []byte {
-	if len(buf) == 1 {
-		return none
-	}
-	out := make([]byte, len(buf)+1)
-	out[copy(out, buf)] = '}'
-	return out
-}
-
-// none is the set without members. It is shared: read only.
-var none = []byte("{}")
 
 // isNone reports whether a set that the walk wrote has no members.
 func isNone(set []byte) bool { return len(set) <= len("{}") }

@@ -65,16 +65,17 @@ func checkSeed(t *testing.T, empty func() api.Object, seed uint64) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, gone, err := p.changes(reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem(), nil)
-	if errors.Is(err, errUnusual) {
+	w := p.compare(reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem(), nil)
+	defer w.release()
+	if errors.Is(w.err, errUnusual) {
 		return false
 	}
 	wantSet, wantGone, err := libraryChanges(t, old, obj)
 	if err != nil {
 		return false // lists whose items have no keys
 	}
-	if string(set) != wantSet || string(gone) != wantGone {
-		t.Errorf("seed %d:\n set %s\nwant %s\ngone %s\nwant %s", seed, set, wantSet, gone, wantGone)
+	if string(w.set) != wantSet || string(w.gone) != wantGone {
+		t.Errorf("seed %d:\n set %s\nwant %s\ngone %s\nwant %s", seed, w.set, wantSet, w.gone, wantGone)
 	}
 	return true
 }

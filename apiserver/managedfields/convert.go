@@ -13,20 +13,21 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
-// converter is what the library asks about objects of one kind. There is one version of
-// each, so nothing is ever converted but text to types.
+// converter is what the library asks about objects of one kind. It turns text into types,
+// and the one version of an object into the other where there are two.
 type converter struct {
 	kind     schema.GroupVersionKind
 	typ      typed.ParseableType
 	empty    func() api.Object
 	defaults func(api.Object)
+	convert  func(api.Object, schema.GroupVersion) (api.Object, error) // nil: one version
 	// Objects of no interest to us, which the interface wants.
 	runtime.ObjectConvertor
 }
 
 // ObjectToTyped implements the library's TypeConverter.
 func (c *converter) ObjectToTyped(obj runtime.Object, opts ...typed.ValidationOptions) (*typed.TypedValue, error) {
-	if u, ok := obj.(*unstructured.Unstructured); ok {
+	if u, ok := obj.(*unstructured.Unstructured); ok && u.GroupVersionKind() == c.kind {
 		return c.typ.FromUnstructured(u.UnstructuredContent(), opts...)
 	}
 	// What has a Go type fits the schema; what is wrong with it is for validation to say.
@@ -34,7 +35,25 @@ func (c *converter) ObjectToTyped(obj runtime.Object, opts ...typed.ValidationOp
 	if err != nil {
 		return nil, err
 	}
-	return typed.AsTypedUnvalidated(v, c.typ.Schema, c.typ.TypeRef), nil
+	typ, err := c.typeOf(obj)
+	if err != nil {
+		return nil, err
+	}
+	//lint:ignore SA1019 validating a Go struct by its schema costs as much as all the rest.
+	return typed.AsTypedUnvalidated(v, typ.Schema, typ.TypeRef), nil
+}
+
+// typeOf returns the schema of an object of the kind, in whichever version.
+func (c *converter) typeOf(obj runtime.Object) (typed.ParseableType, error) {
+	gvk := obj.GetObjectKind().GroupVersionKind()
+	if gvk == c.kind || gvk.Empty() {
+		return c.typ, nil
+	}
+	name, err := api.Scheme.ToOpenAPIDefinitionName(gvk)
+	if err != nil {
+		return typed.ParseableType{}, err
+	}
+	return parser().Type(name), nil
 }
 
 // TypedToObject implements the library's TypeConverter.
@@ -49,18 +68,42 @@ func (c *converter) TypedToObject(v *typed.TypedValue) (runtime.Object, error) {
 // ConvertToVersion implements runtime.ObjectConvertor. Fields that are owned in a version that
 // there no longer is are owned by nobody.
 func (c *converter) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
-	if gvk, ok := to.KindForGroupVersionKinds([]schema.GroupVersionKind{c.kind}); !ok || gvk != c.kind {
-		return nil, runtime.NewNotRegisteredGVKErrForTarget("miniorch", c.kind, to)
+	gvk := in.GetObjectKind().GroupVersionKind()
+	obj, err := c.typedObject(in, gvk)
+	if err != nil {
+		return nil, err
 	}
+	want, ok := to.KindForGroupVersionKinds([]schema.GroupVersionKind{gvk})
+	if ok && want == gvk {
+		return obj, nil
+	}
+	if version, ok := to.(schema.GroupVersion); ok && c.convert != nil {
+		if out, err := c.convert(obj, version); err == nil {
+			out.GetObjectKind().SetGroupVersionKind(version.WithKind(gvk.Kind))
+			return out, nil
+		}
+	}
+	return nil, runtime.NewNotRegisteredGVKErrForTarget("miniorch", gvk, to)
+}
+
+// typedObject makes a Go object of a tree.
+func (c *converter) typedObject(in runtime.Object, gvk schema.GroupVersionKind) (api.Object, error) {
 	u, ok := in.(*unstructured.Unstructured)
 	if !ok {
-		return in, nil
+		return in.(api.Object), nil
 	}
 	out := c.empty()
+	if gvk != c.kind {
+		other, err := api.Scheme.New(gvk)
+		if err != nil {
+			return nil, err
+		}
+		out = other.(api.Object)
+	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out); err != nil {
 		return nil, err
 	}
-	out.GetObjectKind().SetGroupVersionKind(c.kind)
+	out.GetObjectKind().SetGroupVersionKind(gvk)
 	return out, nil
 }
 

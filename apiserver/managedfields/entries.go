@@ -75,7 +75,7 @@ func without(e *metav1.ManagedFieldsEntry, changed, removed *node) (kept bool, e
 	if len(fields.kids) == 0 {
 		return false, nil
 	}
-	e.FieldsV1 = &metav1.FieldsV1{Raw: fields.append(make([]byte, 0, len(raw)))}
+	e.FieldsV1 = fieldsOf(fields.append(make([]byte, 0, len(raw))))
 	return true, nil
 }
 
@@ -83,7 +83,7 @@ func without(e *metav1.ManagedFieldsEntry, changed, removed *node) (kept bool, e
 func grow(out []metav1.ManagedFieldsEntry, own int, id metav1.ManagedFieldsEntry, changed, removed *node, set []byte) ([]metav1.ManagedFieldsEntry, error) {
 	if own < 0 {
 		if len(changed.kids) > 0 {
-			id.FieldsV1 = &metav1.FieldsV1{Raw: slices.Clip(set)}
+			id.FieldsV1 = fieldsOf(set)
 			out = append(out, id)
 		}
 		return out, nil
@@ -98,12 +98,19 @@ func grow(out []metav1.ManagedFieldsEntry, own int, id metav1.ManagedFieldsEntry
 		return slices.Delete(out, own, own+1), nil
 	}
 	if differs {
-		out[own].FieldsV1 = &metav1.FieldsV1{Raw: fields.append(make([]byte, 0, len(set)+len(out[own].FieldsV1.GetRawBytes())))}
+		out[own].FieldsV1 = fieldsOf(fields.append(make([]byte, 0, len(set)+len(out[own].FieldsV1.GetRawBytes()))))
 	}
 	if len(changed.kids) > 0 {
 		out[own].Time = id.Time
 	}
 	return out, nil
+}
+
+// fieldsOf returns an entry's fields with a copy of the set.
+func fieldsOf(set []byte) *metav1.FieldsV1 {
+	f := &metav1.FieldsV1{}
+	f.SetRawBytes(set)
+	return f
 }
 
 // compareEntries is the order of entries in an object.
@@ -136,8 +143,9 @@ func usual(entries []metav1.ManagedFieldsEntry, apiVersion string) bool {
 	return updaters < maxUpdaters
 }
 
-// sameEntries reports whether a client sent back what it had read.
-func sameEntries(a, b []metav1.ManagedFieldsEntry) bool {
+// Same reports whether the entries are the same, as they are when a client sends back
+// what it had read.
+func Same(a, b []metav1.ManagedFieldsEntry) bool {
 	return slices.EqualFunc(a, b, func(x, y metav1.ManagedFieldsEntry) bool {
 		return same(x, y) && seconds(x.Time) == seconds(y.Time) && x.FieldsType == y.FieldsType &&
 			(x.FieldsV1 == y.FieldsV1 || x.FieldsV1 != nil && y.FieldsV1 != nil && x.FieldsV1.Equal(*y.FieldsV1))

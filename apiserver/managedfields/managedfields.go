@@ -34,6 +34,11 @@ type Kind struct {
 	schema.GroupVersionKind
 	New     func() api.Object
 	Default func(api.Object) // nil: nothing
+	// Convert returns another version's view of an object. Nil: there is one version.
+	Convert func(obj api.Object, to schema.GroupVersion) (api.Object, error)
+	// Unasked leaves objects untracked until somebody applies: their fields then are those of
+	// "before-first-apply".
+	Unasked bool
 	// Subresource is the door that the writes come through, empty for the main one.
 	Subresource string
 	// Ignore are fields that this door does not change, whatever clients send.
@@ -77,7 +82,7 @@ func (k Kind) keeping() *keeping {
 	if err != nil {
 		panic(fmt.Sprintf("managedfields: %v", err)) // kinds are code
 	}
-	c := &converter{kind: k.GroupVersionKind, typ: parser().Type(name), empty: k.New, defaults: k.Default}
+	c := &converter{kind: k.GroupVersionKind, typ: parser().Type(name), empty: k.New, defaults: k.Default, convert: k.Convert}
 	var ignore *fieldpath.Set
 	if len(k.Ignore) > 0 {
 		ignore = fieldpath.NewSet()
@@ -99,17 +104,22 @@ func (k Kind) keeping() *keeping {
 
 // Created makes the manager the owner of all fields of a new object.
 func (k *Keeper) Created(obj api.Object, manager string, now metav1.Time) error {
+	if k.kind.Unasked {
+		obj.SetManagedFields(nil)
+		return nil
+	}
 	p := k.plan()
 	if p.root == nil || obj.GetManagedFields() != nil { // from elsewhere, with its history
 		return k.byLibrary(k.kind.New(), obj, manager, now)
 	}
-	set, _, err := p.root.changes(p.zero, reflect.ValueOf(obj).Elem(), k.kind.Ignore)
+	w := p.root.compare(p.zero, reflect.ValueOf(obj).Elem(), k.kind.Ignore)
+	defer w.release()
 	switch {
-	case err != nil:
+	case w.err != nil:
 		return k.byLibrary(k.kind.New(), obj, manager, now)
-	case !isNone(set):
+	case !isNone(w.set):
 		id := k.entry(manager, now)
-		id.FieldsV1 = &metav1.FieldsV1{Raw: set}
+		id.FieldsV1 = fieldsOf(w.set)
 		obj.SetManagedFields([]metav1.ManagedFieldsEntry{id})
 	}
 	return nil
@@ -120,19 +130,17 @@ func (k *Keeper) Created(obj api.Object, manager string, now metav1.Time) error 
 // Objects without entries stay without: nobody's fields are tracked until somebody applies.
 func (k *Keeper) Updated(old, obj api.Object, manager string, now metav1.Time) error {
 	p, entries := k.plan(), old.GetManagedFields()
-	if p.root == nil || !usual(entries, k.kind.GroupVersion().String()) || !sameEntries(entries, obj.GetManagedFields()) {
+	if p.root == nil || !usual(entries, k.kind.GroupVersion().String()) || !Same(entries, obj.GetManagedFields()) {
 		return k.byLibrary(old, obj, manager, now)
 	}
 	if len(entries) == 0 {
 		return nil
 	}
-	set, gone, err := p.root.changes(reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem(), nil)
-	if err == nil && isNone(set) && isNone(gone) {
-		obj.SetManagedFields(entries)
-		return nil
-	}
-	if err == nil {
-		entries, err = record(entries, k.entry(manager, now), set, gone)
+	w := p.root.compare(reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem(), nil)
+	defer w.release()
+	err := w.err
+	if err == nil && !(isNone(w.set) && isNone(w.gone)) {
+		entries, err = record(entries, k.entry(manager, now), w.set, w.gone)
 	}
 	if err != nil {
 		return k.byLibrary(old, obj, manager, now)
@@ -197,7 +205,7 @@ func (k *Keeper) adopt(result runtime.Object, obj, old api.Object, now metav1.Ti
 		}
 		was := old.GetManagedFields()[at]
 		unchanged := e.Time == nil || was.Time != nil && e.Time.Equal(was.Time)
-		if unchanged && bytes.Equal(fields(*e), fields(was)) {
+		if unchanged && bytes.Equal(e.FieldsV1.GetRawBytes(), was.FieldsV1.GetRawBytes()) {
 			e.Time = was.Time
 		} else if !unchanged {
 			e.Time = &now
@@ -210,11 +218,4 @@ func (k *Keeper) adopt(result runtime.Object, obj, old api.Object, now metav1.Ti
 // same reports whether two entries are of the same owner.
 func same(a, b metav1.ManagedFieldsEntry) bool {
 	return a.Manager == b.Manager && a.Operation == b.Operation && a.APIVersion == b.APIVersion && a.Subresource == b.Subresource
-}
-
-func fields(e metav1.ManagedFieldsEntry) []byte {
-	if e.FieldsV1 == nil {
-		return nil
-	}
-	return e.FieldsV1.Raw
 }

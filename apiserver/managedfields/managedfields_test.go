@@ -67,7 +67,7 @@ func apply(t *testing.T, text string) *unstructured.Unstructured {
 func ownedBy(obj api.Object, manager string) string {
 	for _, e := range obj.GetManagedFields() {
 		if e.Manager == manager {
-			return string(e.FieldsV1.Raw)
+			return e.FieldsV1.GetRawString()
 		}
 	}
 	return ""
@@ -83,7 +83,7 @@ func TestCreated(t *testing.T) {
 	}
 	e := obj.ManagedFields[0]
 	var tree map[string]any
-	if err := json.Unmarshal(e.FieldsV1.Raw, &tree); err != nil {
+	if err := json.Unmarshal(e.FieldsV1.GetRawBytes(), &tree); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]any{

@@ -1,12 +1,14 @@
 package rest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -135,10 +137,6 @@ func TestApplyRefuses(t *testing.T) {
 				t.Errorf("%s: %v, want %q", tc.name, err, tc.says)
 			}
 		}
-		_, _, err := of[*corev1.Event](e).Apply(e.ctx, "default", "x", "", []byte("apiVersion: v1\nkind: Event\nmetadata: {name: x}"), metav1.PatchOptions{FieldManager: "m"})
-		if !apierrors.IsUnsupportedMediaType(err) {
-			t.Errorf("the owners of events are not tracked: %v", err)
-		}
 		ctx, seen := warning.With(e.ctx)
 		if _, _, err := of[*appsv1.Deployment](e).Apply(ctx, "default", "web", "", []byte(appliedDeployment+"  paused: true\n  paused: false\n"), metav1.PatchOptions{FieldManager: "m"}); err != nil {
 			t.Error(err)
@@ -197,6 +195,45 @@ func TestOwners(t *testing.T) {
 		it, created, err := maps.Apply(e.ctx, "default", "m", "", []byte(text), metav1.PatchOptions{FieldManager: "applier"})
 		if err != nil || created || !strings.Contains(owner(it.Object, "before-first-apply", ""), "f:k") {
 			t.Errorf("applied for the first time: %v %v", err, it)
+		}
+	})
+}
+
+// TestApplyEvents: what has two versions is owned in the version in which it was applied, and
+// who applies the other one meets its owners all the same. Nobody owns a part of an Event
+// before.
+func TestApplyEvents(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *engine) {
+		e.mustCreate("default", &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e"}, Reason: "Made", Message: "first"})
+		if got := mustGet[*corev1.Event](e, "default", "e"); got.ManagedFields != nil {
+			t.Errorf("owners before anybody applied: %+v", got.ManagedFields)
+		}
+		old := "apiVersion: v1\nkind: Event\nmetadata: {name: e}\nmessage: %s\n"
+		view := "apiVersion: events.k8s.io/v1\nkind: Event\nmetadata: {name: e}\nnote: %s\n"
+		events, viewed := of[*corev1.Event](e), of[*eventsv1.Event](e)
+		force := func(manager string) metav1.PatchOptions {
+			return metav1.PatchOptions{FieldManager: manager, Force: ptr(true)}
+		}
+		_, _, err := events.Apply(e.ctx, "default", "e", "", fmt.Appendf(nil, old, "second"), metav1.PatchOptions{FieldManager: "a"})
+		if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), `conflict with "before-first-apply" using v1: .message`) {
+			t.Errorf("what was there before is not owned: %v", err)
+		}
+		if _, _, err := events.Apply(e.ctx, "default", "e", "", fmt.Appendf(nil, old, "second"), force("a")); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = viewed.Apply(e.ctx, "default", "e", "", fmt.Appendf(nil, view, "third"), metav1.PatchOptions{FieldManager: "b"})
+		if !apierrors.IsConflict(err) || !strings.Contains(err.Error(), `conflict with "a"`) {
+			t.Errorf("the other version's owner is not met: %v", err)
+		}
+		it, created, err := viewed.Apply(e.ctx, "default", "e", "", fmt.Appendf(nil, view, "third"), force("b"))
+		if err != nil || created {
+			t.Fatal(err, created)
+		}
+		if got := it.Object.(*eventsv1.Event); got.Note != "third" || got.Reason != "Made" {
+			t.Errorf("applied %+v", got)
+		}
+		if it, created, err = viewed.Apply(e.ctx, "default", "new", "", []byte(strings.Replace(fmt.Sprintf(view, "made"), "name: e", "name: new", 1)), force("b")); err != nil || !created {
+			t.Errorf("applying a new one: %v, created %v", err, created)
 		}
 	})
 }

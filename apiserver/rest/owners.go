@@ -2,11 +2,12 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/managedfields"
@@ -15,8 +16,8 @@ import (
 )
 
 // This file is where writes meet metadata.managedFields. Keeping it costs more than much of the
-// rest of a write, so nothing is tracked that does not change, and Events, of which nobody
-// owns a part, never are.
+// rest of a write, so nothing is tracked that does not change, and Events, of which there are
+// many and nobody owns a part, only once they are applied.
 
 // author is who writes.
 type author struct {
@@ -29,16 +30,13 @@ func (s *Store) author(ctx context.Context, given string) author {
 	return author{manager: managedfields.Manager(ctx, given, user.Name)}
 }
 
-// keepers makes a Keeper for each door to the objects of a kind.
-func keepers(d resource.Descriptor) map[string]*managedfields.Keeper {
-	if d.TTL != nil || d.View != nil {
-		return nil
-	}
+// newKeepers makes a Keeper for each door to the objects of a kind.
+func (s *Store) newKeepers(d resource.Descriptor) map[string]*managedfields.Keeper {
 	var notHere []string // what only the status's own door changes
 	if slices.ContainsFunc(d.Subresources, func(sub resource.Subresource) bool { return sub.Name == "status" }) {
 		notHere = []string{"status"}
 	}
-	kind := managedfields.Kind{GroupVersionKind: d.GVK(), New: d.New, Default: d.Default, Ignore: notHere}
+	kind := managedfields.Kind{GroupVersionKind: d.GVK(), New: d.New, Default: d.Default, Convert: s.convert, Unasked: d.TTL != nil, Ignore: notHere}
 	out := map[string]*managedfields.Keeper{"": managedfields.New(kind)}
 	for _, sub := range d.Subresources {
 		if !slices.Contains(sub.Verbs, "update") {
@@ -52,6 +50,29 @@ func keepers(d resource.Descriptor) map[string]*managedfields.Keeper {
 		out[sub.Name] = managedfields.New(door)
 	}
 	return out
+}
+
+// convert returns an object of one version of the resource as another shows it.
+func (s *Store) convert(obj api.Object, to schema.GroupVersion) (api.Object, error) {
+	from, target := s.version(obj.GetObjectKind().GroupVersionKind().GroupVersion()), s.version(to)
+	if from == nil || target == nil {
+		return nil, fmt.Errorf("%s is not served in %s", s.desc.Kind, to)
+	}
+	stored, err := from.stored(obj.DeepCopyObject().(api.Object))
+	if err != nil || target.desc.View == nil {
+		return stored, err
+	}
+	return target.desc.View.From(stored)
+}
+
+// version returns the store of the same objects in a version, nil if there is none.
+func (s *Store) version(gv schema.GroupVersion) *Store {
+	for _, other := range s.reg.order {
+		if other.of == s.of && other.desc.GroupVersion() == gv {
+			return other
+		}
+	}
+	return nil
 }
 
 // ownAll makes the author of a new object the owner of its fields.
@@ -77,7 +98,7 @@ func (u *update) keepOwners(obj, old api.Object) (wish []metav1.ManagedFieldsEnt
 	}
 	wish = obj.GetManagedFields()
 	obj.SetManagedFields(old.GetManagedFields())
-	if u.sub != nil || len(u.store.keepers) == 0 || wish == nil || apiequality.Semantic.DeepEqual(wish, old.GetManagedFields()) {
+	if u.sub != nil || wish == nil || managedfields.Same(wish, old.GetManagedFields()) {
 		return nil
 	}
 	return wish

@@ -32,7 +32,8 @@ type Store struct {
 }
 
 func newStore(r *Registry, d resource.Descriptor) *Store {
-	s := &Store{reg: r, desc: d, of: d.Resource, keepers: keepers(d)}
+	s := &Store{reg: r, desc: d, of: d.Resource}
+	s.keepers = s.newKeepers(d)
 	if d.View != nil {
 		return s.over(r, d.View.Of)
 	}
