@@ -100,6 +100,9 @@ func within(cgroup, memberships string) bool {
 	return false
 }
 
+// frozenPatience is how long killed processes get to end before they are taken for frozen.
+const frozenPatience = 500 * time.Millisecond
+
 // signal sends sig to every process of the control group and waits until all have ended,
 // at most for the patience given. It reports how many are left.
 func signal(cgroup string, sig unix.Signal, patience time.Duration) (left int, err error) {
@@ -109,11 +112,40 @@ func signal(cgroup string, sig unix.Signal, patience time.Duration) (left int, e
 		if err != nil || len(pids) == 0 {
 			return 0, err
 		}
-		if left, err = signalAll(pids, sig, deadline); err != nil || left > 0 {
+		until := deadline
+		if sig == unix.SIGKILL {
+			until = earlier(deadline, time.Now().Add(frozenPatience))
+		}
+		left, err = signalAll(pids, sig, until)
+		if err != nil || left > 0 && !time.Now().Before(deadline) {
 			return left, err
+		}
+		if left > 0 {
+			thaw(cgroup)
 		}
 		// Again: who was starting a process while we read may have hidden it.
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// thaw lets the processes of the control group and of all below it run. runc freezes a
+// container while it kills what is in it; a runc that is killed itself meanwhile leaves it
+// frozen, and in cgroup v1 what is frozen does not even end on SIGKILL.
+func thaw(cgroup string) {
+	_ = filepath.WalkDir(filepath.Join("/sys/fs/cgroup/freezer", cgroup), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			// Errors: the group has gone, or is the root, which has no state. What cannot be
+			// thawed shows as a process that is left.
+			_ = os.WriteFile(filepath.Join(path, "freezer.state"), []byte("THAWED"), 0o644)
+		}
+		return nil
+	})
 }
 
 // signalAll signals the processes and waits for the end of each. A process has ended when
