@@ -54,6 +54,7 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) (outcome, error) 
 	}
 	if !w.k.cfg.NoFiles {
 		if err := w.writeEtc(pod, around); err != nil {
+			w.event(pod, corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
 			return nil, err
 		}
 	}

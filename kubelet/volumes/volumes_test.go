@@ -209,6 +209,34 @@ func TestUpdatesArrive(t *testing.T) {
 	eventually(t, func() (bool, string) { got := read(t, path); return got == "2", got })
 }
 
+// TestDeletionDuringAnOutage: what vanished while nobody watched is gone for volumes, too.
+func TestDeletionDuringAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, transport := manager(t, &corev1.ConfigMap{ObjectMeta: meta("cm"), Data: map[string]string{"a": "1"}})
+		m.cfg.Clock = clock.RealClock{}
+		clienttest.Run(t, m.Run)
+		mounts, err := m.Prepare(t.Context(), podWith(configMapVolume(func(s *corev1.ConfigMapVolumeSource) { s.Optional = new(true) })))
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		transport.Transport.(*clienttest.Server).BreakWatches()
+		synctest.Wait() // the next watch begins after a pause
+		if err := client.Of[*corev1.ConfigMap](transport).Delete(t.Context(), "default", "cm", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(mounts["v"].HostPath, "a")
+		if _, err := os.Stat(path); err != nil {
+			t.Fatalf("the deletion was seen at once, so the test proves nothing: %v", err)
+		}
+		time.Sleep(2 * watchRetry)
+		synctest.Wait()
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("a file of the deleted ConfigMap is still there: %v", err)
+		}
+	})
+}
+
 func TestTokensAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, transport := manager(t)

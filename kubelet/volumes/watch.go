@@ -169,9 +169,7 @@ func (m *Manager) follow(ctx context.Context, k objectKey) {
 			ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
 		})
 		if err == nil {
-			for e := range w.ResultChan() {
-				m.observe(k, e)
-			}
+			m.observeAll(k, w.ResultChan())
 			w.Stop()
 		} else if ctx.Err() == nil {
 			m.cfg.Logger.Warn("cannot watch an object that volumes show", "object", k.resource.Name+" "+k.ns+"/"+k.name, "err", err)
@@ -183,14 +181,27 @@ func (m *Manager) follow(ctx context.Context, k objectKey) {
 	}
 }
 
-func (m *Manager) observe(k objectKey, e watch.Event) {
-	obj, ok := e.Object.(api.Object)
-	if !ok || e.Type == watch.Bookmark || e.Type == watch.Error {
-		return
+// observeAll takes in one watch. An object that is not there when the watch has begun may have
+// vanished while there was none.
+func (m *Manager) observeAll(k objectKey, events <-chan watch.Event) {
+	present := false
+	for e := range events {
+		obj, ok := e.Object.(api.Object)
+		switch {
+		case !ok || e.Type == watch.Error:
+		case e.Type == watch.Deleted:
+			m.observe(k, nil)
+		case e.Type != watch.Bookmark:
+			present = true
+			m.observe(k, obj)
+		case obj.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" && !present:
+			m.observe(k, nil)
+		}
 	}
-	if e.Type == watch.Deleted {
-		obj = nil
-	}
+}
+
+// observe notes the newest state of an object, nil if it is gone.
+func (m *Manager) observe(k objectKey, obj clientObject) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.wanted[k] == nil {
