@@ -91,35 +91,41 @@ type Manager struct {
 // New wires the controllers to a transport and the informers that read through it. The
 // caller runs the informers; Manager.Run waits for them.
 func New(transport client.Transport, informers *client.Informers, cfg Config) *Manager {
-	recorder := client.NewRecorder(transport, "controllermanager", client.RecorderConfig{
+	recorder := client.NewRecorder(transport, "controller-manager", client.RecorderConfig{
 		Config: client.Config{Clock: cfg.Clock, Logger: cfg.Logger, Rand: cfg.Rand},
 	})
 	m := &Manager{informers: informers, recorder: recorder}
 	shared := control.Config{Clock: cfg.Clock, Rand: cfg.Rand, Logger: cfg.Logger, Decisions: cfg.Decisions, Recorder: recorder}
+	// Events are from the controllers that people know, not from the process they run in.
+	as := func(component string) control.Config {
+		c := shared
+		c.Recorder = recorder.As(component)
+		return c
+	}
 	m.roster = []entry{
-		{"replicaset", replicaset.New(transport, informers, shared)},
-		{"replicationcontroller", replicationcontroller.New(transport, informers, shared)},
-		{"deployment", deployment.New(transport, informers, shared)},
-		{"job", job.New(transport, informers, shared)},
-		{"cronjob", cronjob.New(transport, informers, shared)},
-		{"endpoints", endpoints.New(transport, informers, shared)},
-		{"endpointslice", endpointslice.New(transport, informers, shared)},
-		{"namespace", namespace.New(transport, informers, shared)},
-		{"garbagecollector", garbagecollector.New(transport, informers, shared)},
+		{"replicaset", replicaset.New(transport, informers, as("replicaset-controller"))},
+		{"replicationcontroller", replicationcontroller.New(transport, informers, as("replication-controller"))},
+		{"deployment", deployment.New(transport, informers, as("deployment-controller"))},
+		{"job", job.New(transport, informers, as("job-controller"))},
+		{"cronjob", cronjob.New(transport, informers, as("cronjob-controller"))},
+		{"endpoints", endpoints.New(transport, informers, as("endpoint-controller"))},
+		{"endpointslice", endpointslice.New(transport, informers, as("endpoint-slice-controller"))},
+		{"namespace", namespace.New(transport, informers, as("namespace-controller"))},
+		{"garbagecollector", garbagecollector.New(transport, informers, as("garbage-collector-controller"))},
 		{"nodelifecycle", nodelifecycle.New(transport, informers, nodelifecycle.Config{
-			Config: shared, Grace: cfg.NodeMonitor.GracePeriod, StartupGrace: cfg.NodeMonitor.StartupGracePeriod,
+			Config: as("node-controller"), Grace: cfg.NodeMonitor.GracePeriod, StartupGrace: cfg.NodeMonitor.StartupGracePeriod,
 		})},
-		{"tainteviction", tainteviction.New(transport, informers, shared)},
-		{"podgc", podgc.New(transport, informers, podgc.Config{Config: shared, Threshold: cfg.TerminatedPods})},
-		{"serviceaccount", serviceaccount.New(transport, informers, shared)},
+		{"tainteviction", tainteviction.New(transport, informers, as("taint-eviction-controller"))},
+		{"podgc", podgc.New(transport, informers, podgc.Config{Config: as("pod-garbage-collector"), Threshold: cfg.TerminatedPods})},
+		{"serviceaccount", serviceaccount.New(transport, informers, as("serviceaccount-controller"))},
 	}
 	if cfg.ClusterCIDR.IsValid() {
 		m.roster = append(m.roster, entry{"nodeipam", nodeipam.New(transport, informers, nodeipam.Config{
-			Config: shared, Cluster: cfg.ClusterCIDR, MaskSize: cfg.NodeCIDRMaskSize,
+			Config: as("cidrAllocator"), Cluster: cfg.ClusterCIDR, MaskSize: cfg.NodeCIDRMaskSize,
 		})})
 	}
 	if len(cfg.RootCA) > 0 {
-		m.roster = append(m.roster, entry{"rootca", rootca.New(transport, informers, cfg.RootCA, shared)})
+		m.roster = append(m.roster, entry{"rootca", rootca.New(transport, informers, cfg.RootCA, as("root-ca-cert-publisher"))})
 	}
 	m.roster = slices.DeleteFunc(m.roster, func(e entry) bool { return slices.Contains(cfg.Disable, e.name) })
 	return m

@@ -20,6 +20,7 @@ const (
 
 // similar identifies events that differ in their sentence only.
 type similar struct {
+	source       corev1.EventSource
 	about        corev1.ObjectReference
 	kind, reason string
 }
@@ -40,7 +41,6 @@ type writing struct {
 // for one reason become one combined event, and one object may not flood the API. It is a
 // pure state machine: time comes with the events. It has one user at a time.
 type correlator struct {
-	source  corev1.EventSource
 	written lru[same, *corev1.Event]
 	recent  lru[similar, *sentences]
 	budgets lru[corev1.ObjectReference, *budget]
@@ -57,9 +57,8 @@ type budget struct {
 	last time.Time
 }
 
-func newCorrelator(source corev1.EventSource) *correlator {
+func newCorrelator() *correlator {
 	return &correlator{
-		source:  source,
 		written: newLRU[same, *corev1.Event](correlatorSize),
 		recent:  newLRU[similar, *sentences](correlatorSize),
 		budgets: newLRU[corev1.ObjectReference, *budget](correlatorSize),
@@ -73,7 +72,7 @@ func (c *correlator) next(h happening) (w writing, ok bool) {
 	if !c.spend(about, h.at) {
 		return writing{}, false
 	}
-	key := same{similar: similar{about: about, kind: h.kind, reason: h.reason}, words: h.words}
+	key := same{similar: similar{source: h.source, about: about, kind: h.kind, reason: h.reason}, words: h.words}
 	if c.combines(key, h.at) {
 		key.words = "" // all of them count as one
 		h.words = "(combined from similar events): " + h.words
@@ -132,7 +131,7 @@ func (c *correlator) fresh(h happening) *corev1.Event {
 	return &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: ns, Name: c.name(h.about, h.at)},
 		InvolvedObject: h.about, Type: h.kind, Reason: h.reason, Message: h.words,
-		Source: c.source, ReportingController: c.source.Component, ReportingInstance: c.source.Host,
+		Source: h.source, ReportingController: h.source.Component, ReportingInstance: h.source.Host,
 		FirstTimestamp: at, LastTimestamp: at, Count: 1,
 	}
 }

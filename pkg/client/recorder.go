@@ -49,6 +49,7 @@ type Recorder struct {
 	cfg    RecorderConfig
 	log    *slog.Logger
 	queue  chan *happening // pointers: a process that plays many nodes has many of these
+	root   *Recorder       // that writes for this one; nil: it does so itself
 
 	mu      sync.Mutex
 	dropped int // guarded by mu: since the last one that fitted in the queue
@@ -56,6 +57,7 @@ type Recorder struct {
 
 // happening is one call of Event.
 type happening struct {
+	source              corev1.EventSource
 	about               corev1.ObjectReference
 	kind, reason, words string
 	at                  time.Time
@@ -73,6 +75,19 @@ func NewRecorder(t Transport, component string, cfg RecorderConfig) *Recorder {
 	}
 }
 
+// As returns a recorder that speaks in the name of another component. What it records is
+// written by r's Run and counts as r's.
+func (r *Recorder) As(component string) *Recorder {
+	if r == nil {
+		return nil
+	}
+	root := r
+	if r.root != nil {
+		root = r.root
+	}
+	return &Recorder{root: root, cfg: root.cfg, source: corev1.EventSource{Component: component, Host: root.source.Host}}
+}
+
 // Event records that something has happened to obj. kind is corev1.EventTypeNormal or
 // corev1.EventTypeWarning, reason a CamelCase word, format and args make the sentence.
 // A nil Recorder drops everything.
@@ -88,7 +103,10 @@ func (r *Recorder) EventAbout(about corev1.ObjectReference, kind, reason, format
 	if r == nil {
 		return
 	}
-	h := &happening{about: about, kind: kind, reason: reason, words: fmt.Sprintf(format, args...), at: r.cfg.Clock.Now()}
+	h := &happening{source: r.source, about: about, kind: kind, reason: reason, words: fmt.Sprintf(format, args...), at: r.cfg.Clock.Now()}
+	if r.root != nil {
+		r = r.root
+	}
 	select {
 	case r.queue <- h:
 	default:
@@ -116,7 +134,7 @@ func ReferenceTo(obj api.Object) corev1.ObjectReference {
 // Run writes events until ctx ends; what is queued then is lost.
 func (r *Recorder) Run(ctx context.Context) error {
 	limiter := rate.NewLimiter(rate.Limit(r.cfg.Rate), r.cfg.Burst)
-	known := newCorrelator(r.source)
+	known := newCorrelator()
 	for {
 		select {
 		case <-ctx.Done():

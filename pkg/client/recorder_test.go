@@ -59,6 +59,33 @@ func TestRecorderCounts(t *testing.T) {
 	})
 }
 
+// TestRecorderSpeaksForOthers: one writer, many names; the same sentence of two components
+// is not the same event.
+func TestRecorderSpeaksForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := clienttest.NewServer(t)
+		r := startRecorder(t, s, client.RecorderConfig{Host: "h"})
+		for _, from := range []*client.Recorder{r, r.As("deployment-controller"), r.As("x").As("deployment-controller")} {
+			from.Event(pod("a", ""), corev1.EventTypeNormal, "Scaled", "up")
+		}
+		synctest.Wait()
+		all, _, err := client.Of[*corev1.Event](s).List(t.Context(), "", metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int32{}
+		for _, e := range all {
+			got[e.Source.Component+"@"+e.Source.Host+" "+e.ReportingController] = e.Count
+		}
+		if diff := cmp.Diff(map[string]int32{"tester@h tester": 1, "deployment-controller@h deployment-controller": 2}, got); diff != "" {
+			t.Error(diff)
+		}
+		if (*client.Recorder)(nil).As("nobody") != nil {
+			t.Error("a nil recorder speaks")
+		}
+	})
+}
+
 func TestRecorderCombinesAndLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := clienttest.NewServer(t)
