@@ -7,14 +7,17 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // emptyDir makes the directory that a pod's containers share, on disk or in memory.
-func (m *Manager) emptyDir(dir string, src *corev1.EmptyDirVolumeSource, group *int64) error {
+func (m *Manager) emptyDir(dir string, pod *corev1.Pod, src *corev1.EmptyDirVolumeSource) error {
+	group := fsGroup(pod)
 	switch src.Medium {
 	case corev1.StorageMediumDefault:
 	case corev1.StorageMediumMemory:
-		if err := m.tmpfs(dir, src.SizeLimit); err != nil {
+		if err := m.tmpfs(dir, m.memorySize(pod, src.SizeLimit)); err != nil {
 			return err
 		}
 	default:
@@ -31,19 +34,39 @@ func (m *Manager) emptyDir(dir string, src *corev1.EmptyDirVolumeSource, group *
 }
 
 // tmpfs mounts memory at dir unless that was done before.
-func (m *Manager) tmpfs(dir string, limit *resource.Quantity) error {
+func (m *Manager) tmpfs(dir string, size int64) error {
 	mounted, err := m.cfg.Mounter.Mounted(dir)
 	if err != nil || mounted {
 		return err
-	}
-	var size int64
-	if limit != nil {
-		size = limit.Value()
 	}
 	if err := m.cfg.Mounter.Tmpfs(dir, size); err != nil {
 		return fmt.Errorf("mounting tmpfs at %s: %w", dir, err)
 	}
 	return nil
+}
+
+// memorySize is what a volume in memory may hold: no more than its limit, than what the pod's
+// containers may use together, and than the node gives to pods. Else it would fill up at a
+// size that nobody named, or have its writer killed before it is full.
+func (m *Manager) memorySize(pod *corev1.Pod, limit *resource.Quantity) int64 {
+	allocatable := m.cfg.Allocatable()
+	size := allocatable.Memory().Value()
+	smaller := func(q *resource.Quantity) {
+		if v := q.Value(); v > 0 && (size == 0 || v < size) {
+			size = v
+		}
+	}
+	if limit != nil {
+		smaller(limit)
+	}
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Resources.Limits.Memory().IsZero() {
+			return size
+		}
+	}
+	limits := api.PodLimits(pod)
+	smaller(limits.Memory())
+	return size
 }
 
 // checkHostPath makes sure that a path of the host is what the pod says it is.

@@ -115,10 +115,10 @@ func (m *Manager) prepare(ctx context.Context, pv *podVolumes, pod *corev1.Pod, 
 		return container.Mount{}, err
 	}
 	if v.EmptyDir != nil {
-		return container.Mount{HostPath: dir}, m.emptyDir(dir, v.EmptyDir, fsGroup(pod))
+		return container.Mount{HostPath: dir}, m.emptyDir(dir, pod, v.EmptyDir)
 	}
 	if secretive(v) {
-		if err := m.tmpfs(dir, nil); err != nil {
+		if err := m.tmpfs(dir, 0); err != nil {
 			return container.Mount{}, err
 		}
 	}

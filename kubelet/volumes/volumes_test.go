@@ -302,6 +302,39 @@ func TestHostPathTypes(t *testing.T) {
 	}
 }
 
+func TestMemorySize(t *testing.T) {
+	m, _ := manager(t) // of a node that gives 1Gi to pods
+	limited := func(limits ...string) *corev1.Pod {
+		p := &corev1.Pod{}
+		for _, l := range limits {
+			c := corev1.Container{}
+			if l != "" {
+				c.Resources.Limits = corev1.ResourceList{"memory": resource.MustParse(l)}
+			}
+			p.Spec.Containers = append(p.Spec.Containers, c)
+		}
+		return p
+	}
+	for _, tc := range []struct {
+		reason string
+		pod    *corev1.Pod
+		limit  string
+		want   int64
+	}{
+		{"without limits it is the node's", limited(""), "0", 1 << 30},
+		{"the volume's own limit", limited(""), "1Mi", 1 << 20},
+		{"the containers' limits together", limited("1Mi", "2Mi"), "0", 3 << 20},
+		{"a container without a limit may use all", limited("1Mi", ""), "0", 1 << 30},
+		{"the smallest counts", limited("1Mi"), "2Mi", 1 << 20},
+		{"not more than there is", limited("8Gi"), "9Gi", 1 << 30},
+	} {
+		limit := resource.MustParse(tc.limit)
+		if got := m.memorySize(tc.pod, &limit); got != tc.want {
+			t.Errorf("%s: got %d, want %d", tc.reason, got, tc.want)
+		}
+	}
+}
+
 // Real mounts: subPath shows what it should, never what a link points to outside.
 func TestSubpathStaysInside(t *testing.T) {
 	if os.Getuid() != 0 {
