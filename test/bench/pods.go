@@ -32,12 +32,15 @@ func (b *bench) realPods(ctx context.Context) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("containers need root")
 	}
+	// Its state is where `miniorchctl cluster down --name bench` finds it if all else fails.
 	config := cluster.Config{
-		Name: fmt.Sprintf("bench-%d", os.Getpid()), Nodes: 1, BinDir: b.bin,
-		ImageDir: filepath.Join(b.bin, "images"), StateRoot: filepath.Join(b.dir, "cluster"),
+		Name: "bench", Nodes: 1, BinDir: b.bin, ImageDir: filepath.Join(b.bin, "images"),
 		Kubeconfig: filepath.Join(b.dir, "kubeconfig"),
 	}
 	progress := cluster.NewProgress(io.Discard)
+	if err := cluster.Down(ctx, config, false, progress); err != nil { // what an interrupted run left
+		return err
+	}
 	defer func() { err = errors.Join(err, cluster.Down(context.WithoutCancel(ctx), config, false, progress)) }()
 	if _, err := cluster.Up(ctx, config, progress); err != nil {
 		return err
