@@ -297,8 +297,8 @@ func TestExec(t *testing.T) {
 			t.Errorf("%q: %d %s", query, a.StatusCode, a.body)
 		}
 	}
-	if a := do(t, admin, "POST", c.url+"/api/v1/namespaces/default/pods/p/attach?stdout=1", nil); a.StatusCode != 501 {
-		t.Errorf("attach: %d %s", a.StatusCode, a.body)
+	if a := do(t, admin, "POST", c.url+"/api/v1/namespaces/default/pods/p/portforward", nil); a.StatusCode != 400 {
+		t.Errorf("portforward without upgrade: %d %s", a.StatusCode, a.body)
 	}
 }
 

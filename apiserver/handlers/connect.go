@@ -14,37 +14,65 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// isConnect reports whether the target is one that is passed on to a node.
-func isConnect(t target) bool {
-	return t.group == "" && t.version == "v1" && t.resource == "pods" && t.name != "" &&
-		slices.Contains([]string{"log", "exec", "attach", "portforward", "proxy"}, t.subresource)
+// connecting are the subresources behind which something other than the store answers.
+var connecting = map[string][]string{
+	"pods":     {"log", "exec", "attach", "portforward", "proxy"},
+	"services": {"proxy"},
+	"nodes":    {"proxy"},
 }
 
-// connectVerb is what the authorizer is asked for. Reading a log is reading; all else acts
-// inside the pod, whatever the HTTP method is (WebSocket knows only GET).
-func connectVerb(r *http.Request) string {
-	if strings.HasSuffix(r.URL.Path, "/log") {
-		return "get"
+// isConnect reports whether the target is one that is passed on.
+func isConnect(t target) bool {
+	return t.group == "" && t.version == "v1" && t.name != "" && slices.Contains(connecting[t.resource], t.subresource)
+}
+
+// connectVerbs is what the authorizer is asked for. WebSocket knows only GET, but what acts
+// inside a pod takes more than the right to read: a GET needs create as well. So does an
+// upgrade of a node's connection, with which its agent would run commands.
+func connectVerbs(t target, r *http.Request, verb string) []string {
+	if verb == "" {
+		return []string{strings.ToLower(r.Method)} // OPTIONS, behind a proxy
 	}
-	return "create"
+	acts := t.subresource != "log" && t.subresource != "proxy" || t.resource == "nodes" && r.Header.Get("Upgrade") != ""
+	if verb == "get" && acts {
+		return []string{verb, "create"}
+	}
+	return []string{verb}
 }
 
 func (h *Handler) connect(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
-	obj, err := s.store.Get(r.Context(), s.namespace, s.name, metav1.GetOptions{})
+	if s.subresource == "proxy" {
+		return h.proxy(w, r, s)
+	}
+	if r.Method != http.MethodGet && (r.Method != http.MethodPost || s.subresource == "log") {
+		return methodNotAllowed(s.target, r.Method)
+	}
+	pod, err := h.pod(r.Context(), s, s.name)
 	if err != nil {
 		return err
 	}
-	pod, ok := obj.Object.(*corev1.Pod)
-	if !ok {
-		return apierrors.NewInternalError(fmt.Errorf("a %T instead of a pod", obj.Object))
-	}
-	switch {
-	case s.subresource == "log" && r.Method == http.MethodGet:
-		return h.podLog(w, r, pod, query)
-	case s.subresource == "exec":
+	switch s.subresource {
+	case "exec":
 		return h.podExec(w, r, pod, query)
+	case "attach":
+		return h.podAttach(w, r, pod, query)
+	case "portforward":
+		return h.podPortForward(w, r, pod)
 	}
-	return methodNotAllowed(s.target, r.Method)
+	return h.podLog(w, r, pod, query)
+}
+
+// pod reads a pod of the target's namespace.
+func (h *Handler) pod(ctx context.Context, s *served, name string) (*corev1.Pod, error) {
+	obj, err := h.registry.Get(ctx, corev1.SchemeGroupVersion.WithResource("pods"), s.namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return nil, apierrors.NewInternalError(fmt.Errorf("a %T instead of a pod", obj))
+	}
+	return pod, nil
 }
 
 func (h *Handler) podLog(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, query url.Values) error {
@@ -101,27 +129,71 @@ func (h *Handler) podExec(w http.ResponseWriter, r *http.Request, pod *corev1.Po
 	if err := decodePodOptions(query, &opts); err != nil {
 		return err
 	}
-	switch {
-	case len(opts.Command) == 0:
+	if len(opts.Command) == 0 {
 		return apierrors.NewBadRequest("you must specify at least 1 command for the container")
-	case !opts.Stdin && !opts.Stdout && !opts.Stderr:
-		return apierrors.NewBadRequest("you must specify at least one of stdin, stdout, stderr")
-	case opts.TTY && opts.Stderr:
-		return apierrors.NewBadRequest("tty and stderr cannot both be true")
-	case r.Header.Get("Upgrade") == "":
-		return apierrors.NewBadRequest("Upgrade request required")
-	case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
-		return apierrors.NewBadRequest(fmt.Sprintf("cannot exec into a container in a completed pod; current phase is %s", pod.Status.Phase))
 	}
-	container, err := chooseContainer(pod, opts.Container)
+	if err := checkStreams(r, opts.Stdin, opts.Stdout, opts.Stderr, opts.TTY); err != nil {
+		return err
+	}
+	container, err := chooseRunning(pod, opts.Container, "exec into")
 	if err != nil {
 		return err
 	}
-	if pod.Spec.NodeName == "" {
-		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
-	}
 	opts.Container = ""
 	return h.toKubelet(w, r, pod, "exec", container, &opts)
+}
+
+func (h *Handler) podAttach(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, query url.Values) error {
+	var opts corev1.PodAttachOptions
+	if err := decodePodOptions(query, &opts); err != nil {
+		return err
+	}
+	if err := checkStreams(r, opts.Stdin, opts.Stdout, opts.Stderr, opts.TTY); err != nil {
+		return err
+	}
+	container, err := chooseRunning(pod, opts.Container, "attach to")
+	if err != nil {
+		return err
+	}
+	opts.Container = ""
+	return h.toKubelet(w, r, pod, "attach", container, &opts)
+}
+
+func (h *Handler) podPortForward(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) error {
+	switch {
+	case r.Header.Get("Upgrade") == "":
+		return apierrors.NewBadRequest("Upgrade request required")
+	case pod.Spec.NodeName == "":
+		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
+	}
+	return h.toKubelet(w, r, pod, "portForward", "", &corev1.PodPortForwardOptions{})
+}
+
+func checkStreams(r *http.Request, stdin, stdout, stderr, tty bool) error {
+	switch {
+	case !stdin && !stdout && !stderr:
+		return apierrors.NewBadRequest("you must specify at least one of stdin, stdout, stderr")
+	case tty && stderr:
+		return apierrors.NewBadRequest("tty and stderr cannot both be true")
+	case r.Header.Get("Upgrade") == "":
+		return apierrors.NewBadRequest("Upgrade request required")
+	}
+	return nil
+}
+
+// chooseRunning chooses a container of a pod that may be running on some node.
+func chooseRunning(pod *corev1.Pod, name, purpose string) (string, error) {
+	if phase := pod.Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+		return "", apierrors.NewBadRequest(fmt.Sprintf("cannot %s a container in a completed pod; current phase is %s", purpose, phase))
+	}
+	container, err := chooseContainer(pod, name)
+	if err != nil {
+		return "", err
+	}
+	if pod.Spec.NodeName == "" {
+		return "", apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
+	}
+	return container, nil
 }
 
 // chooseContainer returns the container that is meant: the one that is named, or the only

@@ -12,7 +12,6 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 
@@ -161,16 +160,17 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	isWatch := isRead && t.subresource == "" && wantsWatch(query)
 	verb, known := t.verb(r, isWatch)
 	connect := isConnect(t)
-	if connect && (isRead || r.Method == http.MethodPost) {
-		verb, known = connectVerb(r), true
+	needed := []string{verb}
+	if connect {
+		needed = connectVerbs(t, r, verb)
+		known = known || t.subresource == "proxy"
 	}
-	note(r, verb, t)
+	note(r, needed[0], t)
 	user, _ := auth.UserFrom(r.Context())
-	if err := h.authorize(r.Context(), t.attributes(user, verb)); err != nil {
-		return err
-	}
-	if connect && t.subresource != "log" && t.subresource != "exec" {
-		return failure(http.StatusNotImplemented, metav1.StatusReasonMethodNotAllowed, "pods/"+t.subresource+" is not implemented")
+	for _, verb := range needed {
+		if err := h.authorize(r.Context(), t.attributes(user, verb)); err != nil {
+			return err
+		}
 	}
 	s, err := h.find(t)
 	if err != nil {

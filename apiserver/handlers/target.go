@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gorilla/mux"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +19,7 @@ type target struct {
 	resource       string
 	name           string
 	subresource    string
+	path           string // behind a proxy, as it was sent; with its first slash
 }
 
 // patterns are the routes of every resource. What exists is looked up in the registry when
@@ -29,6 +31,8 @@ var patterns = []string{
 	"/namespaces/{namespace}/{resource}/{name}",
 	"/namespaces/{namespace}/{resource}/{name}/{subresource}",
 	"/{resource}/{name}/{subresource}",
+	"/namespaces/{namespace}/{resource:pods|services}/{name}/{subresource:proxy}{path:/.*}",
+	"/{resource:nodes}/{name}/{subresource:proxy}{path:/.*}",
 }
 
 // readTarget takes a matched URL apart. Every part is decoded once; what could be taken for a
@@ -49,6 +53,9 @@ func readTarget(r *http.Request) (target, error) {
 		}
 		*field = value
 	}
+	if t.path = vars["path"]; !plainPath(t.path) {
+		return t, apierrors.NewBadRequest("malformed path: it may not lead upwards")
+	}
 	return t.namespacesThemselves(), nil
 }
 
@@ -63,6 +70,21 @@ func plainSegment(s string) bool {
 		}
 	}
 	return true
+}
+
+// plainPath reports whether an encoded path means below its root what it seems to mean: no
+// part of it, decoded, steps up or stands still.
+func plainPath(encoded string) bool {
+	decoded, err := url.PathUnescape(encoded)
+	if err != nil {
+		return false
+	}
+	for part := range strings.SplitSeq(strings.ReplaceAll(decoded, `\`, "/"), "/") {
+		if part == "." || part == ".." {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(decoded, func(c rune) bool { return c < ' ' || c == 0x7f })
 }
 
 // namespacesThemselves reads /api/v1/namespaces/NAME/status and /finalize, which look like a

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -66,6 +67,9 @@ func (h *Handler) toKubelet(w http.ResponseWriter, r *http.Request, pod *corev1.
 	case code == http.StatusSwitchingProtocols && request.Header.Get("Upgrade") != "":
 		return tunnel(ctx, w, response, conn, reader)
 	case code == http.StatusOK:
+		if isWebSocket(r) { // a log
+			return logWebSocket(w, r, response.Body, cancel)
+		}
 		stream(w, response)
 		return nil
 	case code >= 400:
@@ -88,7 +92,7 @@ func kubeletRequest(r *http.Request, pod *corev1.Pod, verb, container string, op
 	}
 	out := &http.Request{
 		Method: r.Method, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-		URL: &url.URL{Path: strings.Join([]string{"", verb, pod.Namespace, pod.Name, container}, "/"), RawQuery: query.Encode()},
+		URL: &url.URL{Path: strings.TrimSuffix(strings.Join([]string{"", verb, pod.Namespace, pod.Name, container}, "/"), "/"), RawQuery: query.Encode()},
 	}
 	out.Header.Set("User-Agent", "miniorch-apiserver")
 	if verb == "containerLogs" {
@@ -188,10 +192,17 @@ func tunnel(ctx context.Context, w http.ResponseWriter, response *http.Response,
 		return nil
 	}
 	var both sync.WaitGroup
-	both.Go(func() { pipe(agent, buffered, client) })
+	both.Go(func() { pipe(agent, remaining(client, buffered.Reader), client) })
 	both.Go(func() { pipe(client, agentReader, agent) })
 	both.Wait()
 	return nil
+}
+
+// remaining is what is still to be read of a connection. Through the server's own buffer the
+// end of the client's side would end the request's context, and with it the other side.
+func remaining(conn net.Conn, buffered *bufio.Reader) io.Reader {
+	ahead, _ := buffered.Peek(buffered.Buffered()) // what is buffered can be peeked at
+	return io.MultiReader(bytes.NewReader(ahead), conn)
 }
 
 // pipe copies one direction and passes its end on. If writing fails the other direction is

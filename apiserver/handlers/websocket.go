@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"encoding/base64"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -77,4 +79,48 @@ func (fr *frames) message(frame []byte) []byte {
 		return frame[4:]
 	}
 	return frame
+}
+
+// logProtocols are the subprotocols of a log: its bytes, or base64 of them for those who can
+// only take text.
+var logProtocols = []string{"binary.k8s.io", "base64.binary.k8s.io"}
+
+// logWebSocket sends a log as messages. It calls stop, which must end from, when the client is
+// gone.
+func logWebSocket(w http.ResponseWriter, r *http.Request, from io.Reader, stop func()) error {
+	upgrader := websocket.Upgrader{HandshakeTimeout: webSocketWriteTimeout, Subprotocols: logProtocols}
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return nil // answered already
+	}
+	gone := make(chan struct{})
+	go func() { // reading notices that the client is gone; it has nothing to say
+		defer close(gone)
+		defer stop()
+		for {
+			if _, _, err := conn.NextReader(); err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { _ = conn.Close(); <-gone }()
+	text := conn.Subprotocol() == "base64.binary.k8s.io"
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			kind, message := websocket.BinaryMessage, buf[:n]
+			if text {
+				kind, message = websocket.TextMessage, base64.StdEncoding.AppendEncode(nil, message)
+			}
+			_ = conn.SetWriteDeadline(time.Now().Add(stalledAfter))
+			if conn.WriteMessage(kind, message) != nil {
+				return nil
+			}
+		}
+		if err != nil {
+			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(webSocketWriteTimeout))
+			return nil
+		}
+	}
 }

@@ -50,6 +50,7 @@ var connectOptions = map[string]reflect.Type{
 	"exec":        reflect.TypeFor[corev1.PodExecOptions](),
 	"attach":      reflect.TypeFor[corev1.PodAttachOptions](),
 	"portforward": reflect.TypeFor[corev1.PodPortForwardOptions](),
+	"proxy":       reflect.TypeFor[corev1.PodProxyOptions](), // as those of services and nodes
 }
 
 // routes lists what is served for one resource.
@@ -180,8 +181,11 @@ func (r router) subresource(sub resource.Subresource) []operation {
 
 func (r router) connect(sub resource.Subresource, suffix string, options reflect.Type) []operation {
 	methods := []string{"get", "post"}
-	if sub.Name == "log" {
+	switch sub.Name {
+	case "log":
 		methods = methods[:1]
+	case "proxy":
+		methods = []string{"delete", "get", "head", "options", "patch", "post", "put"}
 	}
 	var out []operation
 	for _, m := range methods {

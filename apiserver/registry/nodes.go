@@ -33,6 +33,7 @@ func nodes() resource.Descriptor {
 		columns: nodeColumns(),
 		subresources: []resource.Subresource{
 			statusOf(func(n, old *corev1.Node) { n.Spec = old.Spec }, validateNodeStatusUpdate),
+			proxyOf("NodeProxyOptions"),
 		},
 	})
 }

@@ -38,12 +38,23 @@ func pods() resource.Descriptor {
 	})
 }
 
+// connectVerbs are those of a subresource that is a connection.
+var connectVerbs = []string{"create", "get"}
+
+// proxyOf is the subresource behind which an object's own server answers.
+func proxyOf(options string) resource.Subresource {
+	return resource.Subresource{Name: "proxy", Kind: options, Verbs: []string{"create", "delete", "get", "patch", "update"}}
+}
+
 func podSubresources() []resource.Subresource {
 	return []resource.Subresource{
 		statusOf(preparePodStatus, validatePodStatusUpdate),
 		{Name: "binding", Version: "v1", Kind: "Binding", Verbs: []string{"create"}},
 		{Name: "log", Verbs: []string{"get"}},
-		{Name: "exec", Kind: "PodExecOptions", Verbs: []string{"create", "get"}},
+		{Name: "exec", Kind: "PodExecOptions", Verbs: connectVerbs},
+		{Name: "attach", Kind: "PodAttachOptions", Verbs: connectVerbs},
+		{Name: "portforward", Kind: "PodPortForwardOptions", Verbs: connectVerbs},
+		proxyOf("PodProxyOptions"),
 	}
 }
 

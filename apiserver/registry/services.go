@@ -39,6 +39,7 @@ func services() resource.Descriptor {
 		columns: serviceColumns(),
 		subresources: []resource.Subresource{
 			statusOf(func(s, old *corev1.Service) { s.Spec = old.Spec }, validateServiceStatus),
+			proxyOf("ServiceProxyOptions"),
 		},
 	})
 }
