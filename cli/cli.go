@@ -4,7 +4,9 @@ package cli
 
 import (
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -34,9 +36,18 @@ func NewCommand(args []string) *cobra.Command {
 	return root
 }
 
-// own keeps kubectl's error handling off our commands: they return errors.
+// own keeps kubectl's error handling off our commands: they return errors, and end in order
+// when they are interrupted. kubectl's own verbs leave signals to the system.
 func own(cmd *cobra.Command) *cobra.Command {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, false
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			cmd.SetContext(ctx)
+			return run(cmd, args)
+		}
+	}
 	for _, sub := range cmd.Commands() {
 		own(sub)
 	}

@@ -4,16 +4,12 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/miniorch/miniorch/cli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := cli.NewCommand(os.Args).ExecuteContext(ctx); err != nil {
+	if err := cli.NewCommand(os.Args).ExecuteContext(context.Background()); err != nil {
 		os.Exit(1)
 	}
 }
