@@ -2,9 +2,11 @@ package managedfields
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 )
 
 // This file merges entries as parsed text. Entries are shared between the versions of an
@@ -104,6 +106,17 @@ func grow(out []metav1.ManagedFieldsEntry, own int, id metav1.ManagedFieldsEntry
 		out[own].Time = id.Time
 	}
 	return out, nil
+}
+
+// Check reports what is wrong with entries: of unknown kinds, or twice for one owner, or with
+// fields that cannot be read.
+func Check(entries []metav1.ManagedFieldsEntry) error {
+	for i, e := range entries {
+		if slices.ContainsFunc(entries[:i], func(other metav1.ManagedFieldsEntry) bool { return same(e, other) }) {
+			return fmt.Errorf("two entries of %s", e.Manager)
+		}
+	}
+	return managedfields.ValidateManagedFields(entries)
 }
 
 // fieldsOf returns an entry's fields with a copy of the set.

@@ -213,7 +213,7 @@ func (e *engine) randomAction(t *testing.T, r *rand.Rand, model *history, value 
 	var obj api.Object
 	var err error
 	deleted := false
-	switch r.IntN(6) {
+	switch r.IntN(7) {
 	case 0:
 		obj, err = e.create("default", configMap(name, "v", value))
 	case 1:
@@ -236,11 +236,19 @@ func (e *engine) randomAction(t *testing.T, r *rand.Rand, model *history, value 
 			obj, deleted = it.Object, gone
 		}
 	case 5:
+		text := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: " + name + "}\ndata: {v: \"" + value + "\"}\n"
+		opts := metav1.PatchOptions{FieldManager: fmt.Sprint("m", r.IntN(3)), Force: ptr(r.IntN(2) == 0)}
+		it, _, applyErr := configMaps.Apply(e.ctx, "default", name, "", []byte(text), opts)
+		if err = applyErr; err == nil {
+			obj = it.Object
+		}
+	case 6:
 		return e.seeList(t, r, model)
 	}
 	switch {
 	case err == nil:
 		model.add(t, obj, deleted)
+		checkOwners(t, obj)
 	case !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsConflict(err):
 		t.Error(err)
 	}
