@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/decode"
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
@@ -42,12 +43,23 @@ func (s *Store) Apply(ctx context.Context, ns, name, subresource string, data []
 		store: s, ns: ns, name: name, sub: sub, dryRun: isDryRun(opts.DryRun), unconditional: true, by: by,
 		make: func(current api.Object) (api.Object, error) {
 			if current == nil {
+				if err := s.mayCreate(ctx, ns, name); err != nil {
+					return nil, err
+				}
 				current = s.desc.New()
 			}
 			return keeper.Applied(current, applied.DeepCopy(), by.manager, ptr.Deref(opts.Force, false), s.now())
 		},
 	}
 	return u.do(ctx)
+}
+
+// mayCreate refuses to make an object for who may only patch those that there are.
+func (s *Store) mayCreate(ctx context.Context, ns, name string) error {
+	user, _ := auth.UserFrom(ctx)
+	return s.reg.authorize(ctx, auth.Attributes{
+		User: user, Verb: "create", Group: s.desc.Group, Version: s.desc.Version, Resource: s.desc.Name, Namespace: ns, Name: name,
+	})
 }
 
 // applied reads what is applied, in the form of the object itself.
@@ -71,6 +83,10 @@ func (s *Store) applied(ctx context.Context, sub *resource.Subresource, data []b
 	}
 	if sub == nil || sub.Inject == nil {
 		return obj, nil
+	}
+	body := decode.Options{Kind: kind, Validation: metav1.FieldValidationStrict}
+	if err := decode.FromTree(ctx, obj.DeepCopy().Object, empty(), body); err != nil {
+		return nil, err
 	}
 	return s.scaled(obj)
 }

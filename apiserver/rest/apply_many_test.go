@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,8 +13,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/managedfields"
 	"github.com/miniorch/miniorch/apiserver/rest"
+	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
@@ -51,6 +54,30 @@ func TestApplyAtTheSameTime(t *testing.T) {
 			t.Errorf("%d won, %d had conflicts; data %v, %d owners", won, conflicts, got.Data, len(got.ManagedFields))
 		}
 	})
+}
+
+// noCreation authorizes everything but to create.
+type noCreation struct{}
+
+func (noCreation) Authorize(_ context.Context, a auth.Attributes) (bool, string, error) {
+	return a.Verb != "create", "no", nil
+}
+
+// Applying makes nothing for who may not create.
+func TestApplyNeedsLeaveToCreate(t *testing.T) {
+	e := run(t, memory.New(memory.Config{}), rest.Config{Authorizer: noCreation{}})
+	text := []byte("apiVersion: v1\nkind: Node\nmetadata: {name: box, labels: {a: b}}\n")
+	apply := func() error {
+		_, _, err := of[*corev1.Node](e).Apply(e.ctx, "", "box", "", text, metav1.PatchOptions{FieldManager: "m"})
+		return err
+	}
+	if err := apply(); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `cannot create resource "nodes"`) {
+		t.Errorf("applying what is not there: %v", err)
+	}
+	e.mustCreate("", &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "box"}})
+	if err := apply(); err != nil {
+		t.Errorf("applying what is there: %v", err)
+	}
 }
 
 // FuzzApply: whatever is applied is refused with a status of the client's fault, or can be

@@ -137,6 +137,10 @@ func TestApplyRefuses(t *testing.T) {
 				t.Errorf("%s: %v, want %q", tc.name, err, tc.says)
 			}
 		}
+		scale := "apiVersion: autoscaling/v1\nkind: Scale\nmetadata: {name: web}\nspec: {replicas: 7, foo: 1}\n"
+		if _, _, err := of[*appsv1.Deployment](e).Apply(e.ctx, "default", "web", "scale", []byte(scale), metav1.PatchOptions{FieldManager: "m"}); err == nil || !strings.Contains(err.Error(), `unknown field "spec.foo"`) {
+			t.Errorf("a scale with an unknown field: %v", err)
+		}
 		ctx, seen := warning.With(e.ctx)
 		if _, _, err := of[*appsv1.Deployment](e).Apply(ctx, "default", "web", "", []byte(appliedDeployment+"  paused: true\n  paused: false\n"), metav1.PatchOptions{FieldManager: "m"}); err != nil {
 			t.Error(err)

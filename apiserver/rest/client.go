@@ -34,14 +34,22 @@ func (t transport) open(ctx context.Context, verb string, req client.Request) (c
 		User: t.user, Verb: verb, Group: req.Resource.Group, Version: req.Resource.Version, Resource: req.Resource.Name,
 		Subresource: req.Subresource, Namespace: req.Namespace, Name: req.Name,
 	}
-	allowed, reason, err := t.reg.cfg.Authorizer.Authorize(ctx, attributes)
-	if err != nil {
-		return ctx, nil, apierrors.NewInternalError(fmt.Errorf("authorizing %s %s: %w", verb, req.Resource, err))
-	}
-	if !allowed {
-		return ctx, nil, Forbidden(attributes, reason)
+	if err := t.reg.authorize(ctx, attributes); err != nil {
+		return ctx, nil, err
 	}
 	return auth.WithUser(ctx, t.user), s, nil
+}
+
+// authorize returns the refusal of what may not be done.
+func (r *Registry) authorize(ctx context.Context, a auth.Attributes) error {
+	allowed, reason, err := r.cfg.Authorizer.Authorize(ctx, a)
+	if err != nil {
+		return apierrors.NewInternalError(fmt.Errorf("authorizing %s %s: %w", a.Verb, a.Resource, err))
+	}
+	if !allowed {
+		return Forbidden(a, reason)
+	}
+	return nil
 }
 
 // Forbidden is the answer to who may not do what a says, in Kubernetes' words.
