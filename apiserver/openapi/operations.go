@@ -194,6 +194,8 @@ func (r router) connect(sub resource.Subresource, suffix string, options reflect
 			o = r.op(m, "get", "read", "read log of the specified")
 		}
 		o.id += suffix
+		// Its own kind: a client that looks for what it can PATCH must not find a proxy.
+		o.kind = subresourceKind(r.d, sub)
 		o.options, o.returns = []reflect.Type{options}, nil
 		out = append(out, o)
 	}
