@@ -236,7 +236,7 @@ func TestApplyEvents(t *testing.T) {
 		if got := it.Object.(*eventsv1.Event); got.Note != "third" || got.Reason != "Made" {
 			t.Errorf("applied %+v", got)
 		}
-		if it, created, err = viewed.Apply(e.ctx, "default", "new", "", []byte(strings.Replace(fmt.Sprintf(view, "made"), "name: e", "name: new", 1)), force("b")); err != nil || !created {
+		if _, created, err = viewed.Apply(e.ctx, "default", "new", "", []byte(strings.Replace(fmt.Sprintf(view, "made"), "name: e", "name: new", 1)), force("b")); err != nil || !created {
 			t.Errorf("applying a new one: %v, created %v", err, created)
 		}
 	})
