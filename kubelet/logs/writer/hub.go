@@ -53,6 +53,7 @@ const (
 type hub struct {
 	keep bool // the unfinished lines, for those who come
 	once bool // stdin ends with the first session
+	wait time.Duration
 
 	listener *os.File
 	serving  sync.WaitGroup
@@ -76,7 +77,7 @@ type session struct {
 // openHub makes the hub of a container. What cannot be opened is not offered: a container
 // starts although nobody can attach to it.
 func openHub(o Options) *hub {
-	h := &hub{keep: o.Partial, once: o.Once, sessions: map[*session]bool{}, partial: map[byte][]byte{}}
+	h := &hub{keep: o.Partial, once: o.Once, wait: patience, sessions: map[*session]bool{}, partial: map[byte][]byte{}}
 	dir := o.Dir
 	if dir == "" {
 		return h
@@ -171,7 +172,7 @@ func (h *hub) join(s *session) bool {
 		return false
 	}
 	if len(h.sessions) >= maxSessions {
-		s.send(append([]byte{MessageRefused}, "too many sessions are attached"...))
+		h.send(s, append([]byte{MessageRefused}, "too many sessions are attached"...))
 		return false
 	}
 	h.sessions[s] = true
@@ -249,14 +250,14 @@ func (h *hub) remember(kind byte, data []byte) {
 // cut off: it can have no gap in its output. h.mu is held.
 func (h *hub) deliver(s *session, m message) {
 	wanted := m[0] == MessageStdout && s.wants&WantsStdout != 0 || m[0] == MessageStderr && s.wants&WantsStderr != 0
-	if wanted && !s.send(m) {
+	if wanted && !h.send(s, m) {
 		delete(h.sessions, s)
 		s.conn.Close()
 	}
 }
 
-func (s *session) send(m message) bool {
-	s.conn.SetWriteDeadline(time.Now().Add(patience))
+func (h *hub) send(s *session, m message) bool {
+	s.conn.SetWriteDeadline(time.Now().Add(h.wait))
 	_, err := s.conn.Write(m)
 	return err == nil
 }
