@@ -1,9 +1,0 @@
-package replicaset
-
-import (
-	"testing"
-
-	"github.com/miniorch/miniorch/pkg/leaktest"
-)
-
-func TestMain(m *testing.M) { leaktest.Main(m) }
