@@ -80,6 +80,7 @@ func (w *world) scenarios(t *testing.T) {
 	t.Run("clients", w.testClients)
 	t.Run("containers", w.testContainers)
 	t.Run("streams", w.testStreams)
+	t.Run("batch", w.testBatch)
 	t.Run("bad input", w.testBadInput)
 	t.Run("registry", w.testRegistry)
 	t.Run("rolling update", w.testRollingUpdate)
