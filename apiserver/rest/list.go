@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -28,6 +29,7 @@ type page struct {
 	state    state
 	revision int64
 	from     string
+	since    int64 // when the first page was made, in Unix time
 	// keep holds the state for the next page; nil when it is not the cache's.
 	keep func()
 }
@@ -107,6 +109,9 @@ func (s *Store) nextPage(ctx context.Context, ns string, opts metav1.ListOptions
 		}
 		p = s.newest()
 	} else {
+		if s.now().Sub(time.Unix(token.Since, 0)) > pageAge {
+			return page{}, pageGone(token)
+		}
 		if err := s.catchUp(ctx, formatRevision(token.Revision)); err != nil {
 			return page{}, err
 		}
@@ -115,6 +120,7 @@ func (s *Store) nextPage(ctx context.Context, ns string, opts metav1.ListOptions
 		} else if err != nil {
 			return page{}, err
 		}
+		p.since = token.Since
 	}
 	p.from = s.prefix(ns) + token.Start
 	return p, nil
@@ -200,7 +206,10 @@ func (s *Store) collect(p page, ns string, sel selector, limit int64) (*ListResu
 		return nil, fmt.Errorf("listing %s: %w", s.desc, failed)
 	}
 	if after > 0 {
-		res.Continue = pageToken{Revision: p.revision, Start: strings.TrimPrefix(last, s.prefix(ns)) + "\x00"}.String()
+		if p.since == 0 {
+			p.since = s.now().Unix()
+		}
+		res.Continue = pageToken{Revision: p.revision, Since: p.since, Start: strings.TrimPrefix(last, s.prefix(ns)) + "\x00"}.String()
 		if all {
 			res.Remaining = &after
 		}

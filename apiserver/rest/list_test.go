@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -291,6 +292,42 @@ func FuzzContinue(f *testing.F) {
 		var status *apierrors.StatusError
 		if !errors.As(err, &status) || status.ErrStatus.Code >= 500 && status.ErrStatus.Code != 504 {
 			t.Errorf("token %q: %v", token, err)
+		}
+	})
+}
+
+// TestPagesExpire: what is continued too late says so, with a token for the rest as it is now.
+func TestPagesExpire(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *engine) {
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			e.mustCreate("default", configMap(name, "k", "v"))
+		}
+		list := func(token string) (*rest.ListResult, error) {
+			return of[*corev1.ConfigMap](e).List(e.ctx, "default", metav1.ListOptions{Limit: 2, Continue: token})
+		}
+		first, err := list("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		second, err := list(first.Continue)
+		if err != nil || second.ResourceVersion != first.ResourceVersion {
+			t.Fatalf("after three minutes: %v", err)
+		}
+		time.Sleep(3 * time.Minute)
+		for _, token := range []string{first.Continue, second.Continue} { // a later page is no younger
+			_, err = list(token)
+			wantReason(t, err, metav1.StatusReasonExpired)
+		}
+		e.mustCreate("default", configMap("f", "k", "v"))
+		_, err = list(first.Continue)
+		remainder := err.(apierrors.APIStatus).Status().Continue
+		third, err := list(remainder)
+		if err != nil || len(third.Items) != 2 || third.Items[0].Object.GetName() != "c" || third.ResourceVersion == first.ResourceVersion || *third.Remaining != 2 {
+			t.Fatalf("going on otherwise: %v %+v", err, third)
+		}
+		if last, err := list(third.Continue); err != nil || last.ResourceVersion != third.ResourceVersion || len(last.Items) != 2 {
+			t.Errorf("and on: %v %+v", err, last)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -15,12 +16,18 @@ const tokenVersion = "meta.k8s.io/v1"
 // anyRevision in a token means: go on in whatever the newest state is.
 const anyRevision = -1
 
+// pageAge is how long a list can be gone on with as it was. The history may well reach back
+// further, but who counts on that will be surprised one day: as in Kubernetes, where
+// compaction ends it after five minutes, it ends for certain.
+const pageAge = 5 * time.Minute
+
 // pageToken says where the next page of a list starts. Clients get it as an opaque
 // string and must not care what is in it.
 type pageToken struct {
 	Version  string `json:"v"`
 	Revision int64  `json:"rv"`
 	Start    string `json:"start"` // first key wanted, below the list's prefix
+	Since    int64  `json:"t"`     // Unix time of the first page
 }
 
 func (t pageToken) String() string {
