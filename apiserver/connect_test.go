@@ -324,7 +324,7 @@ func TestExecEndsWithTheServer(t *testing.T) {
 	}()
 	go fmt.Fprintln(typing, "hello")
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "hello\n" {
-		t.Fatalf("%q %v", line, err)
+		t.Fatalf("%q %v; the session: %v", line, err, <-ended)
 	}
 	watching := must(set.CoreV1().Pods("default").Watch(t.Context(), metav1.ListOptions{TimeoutSeconds: ptr.To[int64](600)}))(t)
 	start := time.Now()
