@@ -360,7 +360,7 @@ func (m *machines) start(ctx context.Context, p *corev1.Pod) error {
 	p = p.DeepCopy()
 	if p.Status.PodIP == "" {
 		m.used++
-		p.Status.PodIP = fmt.Sprintf("10.244.%d.%d", strings.Index("123456789", p.Spec.NodeName[5:]), m.used)
+		p.Status.PodIP = fmt.Sprintf("10.%d.%d.%d", 244+m.used/65000, strings.Index("123456789", p.Spec.NodeName[5:])+9*(m.used/250%25), m.used%250+1)
 		p.Status.PodIPs = []corev1.PodIP{{IP: p.Status.PodIP}}
 	}
 	p.Status.Phase = corev1.PodRunning
