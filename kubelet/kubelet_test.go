@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -450,16 +451,24 @@ func TestForcedDeletionMakesRoom(t *testing.T) {
 // is back.
 func TestRuntimeAway(t *testing.T) {
 	scenario(t, func(h *harness) {
-		away := fmt.Errorf("stopping: %w", container.ErrUnavailable)
-		h.node.runtime.start = func(string) error { return away }
+		var away atomic.Bool
+		state := func() error {
+			if away.Load() {
+				return fmt.Errorf("asking: %w", container.ErrUnavailable)
+			}
+			return nil
+		}
+		h.node.runtime.start = func(string) error { return state() }
+		h.node.runtime.stop = func(context.Context, string, container.StopRequest) error { return state() }
+		away.Store(true)
 		h.create("web")
 		time.Sleep(time.Second)
-		h.node.runtime.start = nil
+		away.Store(false)
 		h.expectWithin(2*time.Second, "web", "Running ready c[0]:running")
-		h.node.runtime.stop = func(context.Context, string, container.StopRequest) error { return away }
+		away.Store(true)
 		h.delete("web", new(int64(5)))
 		time.Sleep(time.Second)
-		h.node.runtime.stop = nil
+		away.Store(false)
 		h.expectWithin(8*time.Second, "web", "gone")
 		h.nothingLeft()
 	})

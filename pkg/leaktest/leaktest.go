@@ -67,7 +67,7 @@ func run(m *testing.M, options []goleak.Option) int {
 	w := watch(dir)
 	code := m.Run()
 	if code == 0 { // tests that fail do not get to cleaning up
-		if err := goleak.Find(options...); err != nil {
+		if err := goroutines(options); err != nil {
 			fmt.Fprintf(os.Stderr, "leaktest: goroutines are left: %v\n", err)
 			code = 1
 		}
@@ -81,4 +81,15 @@ func run(m *testing.M, options []goleak.Option) int {
 		code = 1
 	}
 	return code
+}
+
+// goroutines are waited for as everything is: spdystream's end a second after their connection.
+func goroutines(options []goleak.Option) error {
+	deadline := time.Now().Add(settle)
+	for {
+		err := goleak.Find(options...)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
