@@ -13,9 +13,12 @@ import (
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 
+// What clients ask for has an "@", which is no character of a media type: Go's parser refuses it in an
+// answer's Content-Type. Kubernetes answers with a dot in its place.
 const (
-	v2ProtobufType = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-	v3ProtobufType = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+	v2ProtobufType   = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+	v2ProtobufAnswer = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+	v3ProtobufType   = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
 )
 
 // ServeHTTP serves everything below /openapi/.
@@ -40,8 +43,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Service) serveV2(w http.ResponseWriter, r *http.Request) {
 	mediaType, make := "application/json", s.v2JSON
-	if strings.Contains(r.Header.Get("Accept"), v2ProtobufType) {
-		mediaType, make = v2ProtobufType, s.v2Protobuf
+	if accept := r.Header.Get("Accept"); strings.Contains(accept, v2ProtobufType) || strings.Contains(accept, v2ProtobufAnswer) {
+		mediaType, make = v2ProtobufAnswer, s.v2Protobuf
 	}
 	w.Header().Set("Vary", "Accept")
 	s.serve(w, r, mediaType, "v2 "+mediaType, make)

@@ -232,7 +232,7 @@ func TestV2(t *testing.T) {
 	if err := proto.Unmarshal(w.Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if w.Header().Get("Content-Type") != v2ProtobufType || len(doc.Definitions.AdditionalProperties) != len(swagger.Definitions) {
+	if w.Header().Get("Content-Type") != v2ProtobufAnswer || len(doc.Definitions.AdditionalProperties) != len(swagger.Definitions) {
 		t.Errorf("%s with %d definitions, want %d", w.Header().Get("Content-Type"), len(doc.Definitions.AdditionalProperties), len(swagger.Definitions))
 	}
 }

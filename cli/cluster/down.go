@@ -85,23 +85,20 @@ func (cl *Cluster) stopAll(progress *Progress) error {
 	return nil
 }
 
-// disconnect removes mounts, namespaces, links, routes, rules and control groups.
+// disconnect removes mounts, namespaces, links, routes, rules and control groups. What cannot
+// be removed keeps nothing else from it.
 func (cl *Cluster) disconnect(progress *Progress) error {
-	if err := unmountBelow(cl.Plan.Dir); err != nil {
-		return err
-	}
+	errs := []error{unmountBelow(cl.Plan.Dir)}
 	for _, h := range cl.Plan.Hosts {
 		if _, err := os.Stat(filepath.Join(netnsDir, h.NetNS)); err != nil {
 			continue
 		}
 		if err := netns.DeleteNamed(h.NetNS); err != nil {
-			return fmt.Errorf("deleting network namespace %s: %w", h.NetNS, err)
+			errs = append(errs, fmt.Errorf("deleting network namespace %s: %w", h.NetNS, err))
 		}
 	}
 	if cl.state.NetNSDir {
-		if err := releaseNetNSDir(); err != nil {
-			return err
-		}
+		errs = append(errs, releaseNetNSDir())
 	}
 	cl.Plan.removeRules()
 	for _, name := range append(cl.linkNames(), cl.Plan.Bridge) { // routes go with the bridge
@@ -110,13 +107,14 @@ func (cl *Cluster) disconnect(progress *Progress) error {
 			continue
 		}
 		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("deleting link %s: %w", name, err)
+			errs = append(errs, fmt.Errorf("deleting link %s: %w", name, err))
 		}
 	}
-	if err := removeCgroups(filepath.Dir(cl.Plan.Hosts[0].Cgroup)); err != nil {
+	errs = append(errs, removeCgroups(filepath.Dir(cl.Plan.Hosts[0].Cgroup)))
+	removeEmptyCgroups(cl.Config.CgroupRoot)
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	removeEmptyCgroups(cl.Config.CgroupRoot)
 	progress.Say("namespaces, links, rules and control groups removed")
 	return nil
 }
