@@ -57,7 +57,7 @@ type Proxy struct {
 	informers *client.Informers
 	services  *client.Informer[*corev1.Service]
 	slices    *client.Informer[*discoveryv1.EndpointSlice]
-	wake      chan struct{} // capacity 1: something is dirty
+	wake      chan struct{} // capacity 1, filled and drained under mu: something is dirty
 	synced    chan struct{} // closed when the first rules are in the kernel
 
 	mu    sync.Mutex
@@ -106,17 +106,23 @@ func (p *Proxy) Synced() <-chan struct{} { return p.synced }
 
 func (p *Proxy) mark(name types.NamespacedName) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.dirty[name] = true
-	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
+// takeDirty takes the call that told of it as well: woken for nothing, Run would repeat at once
+// what has just failed.
 func (p *Proxy) takeDirty() map[types.NamespacedName]bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	select {
+	case <-p.wake:
+	default:
+	}
 	taken := p.dirty
 	p.dirty = map[types.NamespacedName]bool{}
 	return taken
@@ -133,10 +139,6 @@ func (p *Proxy) Run(ctx context.Context) error {
 	ticker := p.config.Clock.NewTicker(p.config.Resync)
 	defer ticker.Stop()
 	for {
-		select { // what it tells of is taken now
-		case <-p.wake:
-		default:
-		}
 		names := p.takeDirty()
 		err := p.sync(ctx, current, names, reset)
 		var retry <-chan time.Time

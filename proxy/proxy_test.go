@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +22,36 @@ import (
 
 // book is a RuleWriter that keeps what it is told, and can be made to fail.
 type book struct {
-	ports   map[types.NamespacedName][]ServicePort
-	updates []string // what each call changed
-	fail    error
+	mu      sync.Mutex
+	ports   map[types.NamespacedName][]ServicePort // guarded by mu
+	updates []string                               // guarded by mu; what each call changed
+	failure error                                  // guarded by mu
+}
+
+func (b *book) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failure = err
+}
+
+// written is what each call changed so far.
+func (b *book) written() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.updates)
+}
+
+// last is what the last call changed.
+func (b *book) last() string {
+	all := b.written()
+	return all[len(all)-1]
 }
 
 func (b *book) Reset(_ context.Context, all map[types.NamespacedName][]ServicePort) error {
-	if b.fail != nil {
-		return b.fail
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failure != nil {
+		return b.failure
 	}
 	b.ports = map[types.NamespacedName][]ServicePort{}
 	b.updates = append(b.updates, "all")
@@ -35,8 +59,10 @@ func (b *book) Reset(_ context.Context, all map[types.NamespacedName][]ServicePo
 }
 
 func (b *book) Update(_ context.Context, changed map[types.NamespacedName][]ServicePort) error {
-	if b.fail != nil {
-		return b.fail
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failure != nil {
+		return b.failure
 	}
 	var names []string
 	for name := range changed {
@@ -56,6 +82,8 @@ func (b *book) put(changed map[types.NamespacedName][]ServicePort) error {
 }
 
 func (b *book) leadsTo(name string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	ports := b.ports[types.NamespacedName{Namespace: "default", Name: name}]
 	if len(ports) == 0 {
 		return "nowhere"
@@ -87,50 +115,50 @@ func TestProxyFollowsTheAPI(t *testing.T) {
 		clienttest.Run(t, p.Run)
 		<-p.Synced()
 		synctest.Wait()
-		if rules.leadsTo("web") != "10.244.0.5:8080" || rules.leadsTo("db") != "10.244.0.9:8080" || rules.updates[0] != "all" {
-			t.Fatalf("at start: web to %s, db to %s, updates %v", rules.leadsTo("web"), rules.leadsTo("db"), rules.updates)
+		if rules.leadsTo("web") != "10.244.0.5:8080" || rules.leadsTo("db") != "10.244.0.9:8080" || rules.written()[0] != "all" {
+			t.Fatalf("at start: web to %s, db to %s, updates %v", rules.leadsTo("web"), rules.leadsTo("db"), rules.written())
 		}
 
-		slices := client.Of[*discoveryv1.EndpointSlice](server)
+		endpoints := client.Of[*discoveryv1.EndpointSlice](server)
 		change := func(name string, ips ...string) {
 			t.Helper()
-			current, err := slices.Get(t.Context(), "default", name+"-1")
+			current, err := endpoints.Get(t.Context(), "default", name+"-1")
 			if err != nil {
 				t.Fatal(err)
 			}
 			next := sliceOf(name, ips...)
 			next.ResourceVersion, next.UID = current.ResourceVersion, current.UID
-			if _, err := slices.Update(t.Context(), next); err != nil {
+			if _, err := endpoints.Update(t.Context(), next); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
 		}
 		change("web", "10.244.0.5", "10.244.1.7")
-		if got := rules.leadsTo("web"); got != "10.244.0.5:8080 10.244.1.7:8080" || rules.updates[len(rules.updates)-1] != "web" {
-			t.Errorf("a new endpoint: web to %s, updates %v; want only web written", got, rules.updates)
+		if got := rules.leadsTo("web"); got != "10.244.0.5:8080 10.244.1.7:8080" || rules.last() != "web" {
+			t.Errorf("a new endpoint: web to %s, updates %v; want only web written", got, rules.written())
 		}
 
 		// What the kernel refuses is written again, whole: its state is unknown.
-		rules.fail = errors.New("the kernel is busy")
+		rules.fail(errors.New("the kernel is busy"))
 		change("web", "10.244.1.7")
-		rules.fail = nil
+		rules.fail(nil)
 		time.Sleep(2 * retryAfter)
 		synctest.Wait()
-		if got := rules.leadsTo("web"); got != "10.244.1.7:8080" || rules.updates[len(rules.updates)-1] != "all" {
-			t.Errorf("after a failure: web to %s, updates %v", got, rules.updates)
+		if got := rules.leadsTo("web"); got != "10.244.1.7:8080" || rules.last() != "all" {
+			t.Errorf("after a failure: web to %s, updates %v", got, rules.written())
 		}
 
-		writes := len(rules.updates)
+		writes := len(rules.written())
 		if err := client.Of[*corev1.Service](server).Delete(t.Context(), "default", "db", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if got := rules.leadsTo("db"); got != "nowhere" || len(rules.updates) != writes+1 {
-			t.Errorf("a Service that is gone: db to %s after %d writes", got, len(rules.updates)-writes)
+		if got := rules.leadsTo("db"); got != "nowhere" || len(rules.written()) != writes+1 {
+			t.Errorf("a Service that is gone: db to %s after %d writes", got, len(rules.written())-writes)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if resyncs := len(rules.updates) - writes - 1; resyncs != 6 {
+		if resyncs := len(rules.written()) - writes - 1; resyncs != 6 {
 			t.Errorf("%d writes in a quiet hour, want one every ten minutes", resyncs)
 		}
 		records := decisions.Since(0)
