@@ -57,7 +57,7 @@ type Proxy struct {
 	informers *client.Informers
 	services  *client.Informer[*corev1.Service]
 	slices    *client.Informer[*discoveryv1.EndpointSlice]
-	wake      chan struct{} // capacity 1, filled and drained under mu: something is dirty
+	wake      chan struct{} // capacity 1: something is dirty
 	synced    chan struct{} // closed when the first rules are in the kernel
 
 	mu    sync.Mutex
@@ -106,23 +106,17 @@ func (p *Proxy) Synced() <-chan struct{} { return p.synced }
 
 func (p *Proxy) mark(name types.NamespacedName) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.dirty[name] = true
+	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// takeDirty takes the call that told of it as well: woken for nothing, Run would repeat at once
-// what has just failed.
 func (p *Proxy) takeDirty() map[types.NamespacedName]bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.wake:
-	default:
-	}
 	taken := p.dirty
 	p.dirty = map[types.NamespacedName]bool{}
 	return taken
@@ -139,19 +133,24 @@ func (p *Proxy) Run(ctx context.Context) error {
 	ticker := p.config.Clock.NewTicker(p.config.Resync)
 	defer ticker.Stop()
 	for {
+		select { // what it tells of is taken now
+		case <-p.wake:
+		default:
+		}
 		names := p.takeDirty()
 		err := p.sync(ctx, current, names, reset)
-		var retry <-chan time.Time
+		wake, retry := p.wake, (<-chan time.Time)(nil)
 		if reset = err != nil; err != nil {
 			p.config.Logger.Error("cannot write service rules", "node", p.config.NodeName, "err", err)
-			retry = p.config.Clock.After(retryAfter)
+			// Nothing else until then: a kernel that is busy is not helped by every event's rewriting all.
+			wake, retry = nil, p.config.Clock.After(retryAfter)
 		} else {
 			p.announce()
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.wake:
+		case <-wake:
 		case <-retry:
 		case <-ticker.C():
 			reset = true
