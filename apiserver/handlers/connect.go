@@ -232,13 +232,27 @@ func names(containers []corev1.Container) []string {
 	return out
 }
 
+// node reads a node as it is stored now: an agent that has just said where it is can be
+// called at once.
+func (h *Handler) node(ctx context.Context, name string) (*corev1.Node, error) {
+	store, ok := h.registry.Lookup(corev1.SchemeGroupVersion.WithResource("nodes"))
+	if !ok {
+		return nil, apierrors.NewNotFound(corev1.Resource("nodes"), name)
+	}
+	item, err := store.Get(ctx, "", name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return item.Object.(*corev1.Node), nil
+}
+
 // nodeAddress finds the pod's node.
 func (h *Handler) nodeAddress(ctx context.Context, pod *corev1.Pod) (NodeAddress, error) {
-	obj, err := h.registry.Get(ctx, corev1.SchemeGroupVersion.WithResource("nodes"), "", pod.Spec.NodeName)
+	node, err := h.node(ctx, pod.Spec.NodeName)
 	if err != nil {
 		return NodeAddress{}, err
 	}
-	address, err := addressOf(obj.(*corev1.Node))
+	address, err := addressOf(node)
 	if err != nil {
 		return address, failure(http.StatusBadGateway, metav1.StatusReasonInternalError, err.Error())
 	}

@@ -200,11 +200,11 @@ func direct(scheme, address string, port uint16) (upstream, error) {
 
 // nodeUpstream leads to a node's agent, or to another port of the node.
 func (h *Handler) nodeUpstream(ctx context.Context, ref reference) (upstream, error) {
-	obj, err := h.registry.Get(ctx, corev1.SchemeGroupVersion.WithResource("nodes"), "", ref.name)
+	node, err := h.node(ctx, ref.name)
 	if err != nil {
 		return upstream{}, err
 	}
-	address, err := addressOf(obj.(*corev1.Node))
+	address, err := addressOf(node)
 	if err != nil {
 		return upstream{}, apierrors.NewServiceUnavailable(err.Error())
 	}

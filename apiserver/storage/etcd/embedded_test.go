@@ -52,6 +52,12 @@ func TestDefragment(t *testing.T) {
 		rev = r.Revision
 	}
 	before, _ := e.Size()
+	for deadline := time.Now().Add(30 * time.Second); before < 5<<20; before, _ = e.Size() {
+		if time.Now().After(deadline) {
+			t.Fatalf("15 MB were written, and the file has %d bytes", before)
+		}
+		time.Sleep(10 * time.Millisecond) // etcd commits to its file every 100 ms
+	}
 	if _, err := e.Client().Compact(t.Context(), rev); err != nil {
 		t.Fatal(err)
 	}
