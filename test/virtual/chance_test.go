@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -190,12 +191,23 @@ func (i inside) Authorize(ctx context.Context, a auth.Attributes) (bool, string,
 type disk struct {
 	storage.Store
 	chance *chance
+
+	mu     sync.Mutex
+	writes []string // guarded by mu; in order
 }
 
 // Write writes as ever, a little later.
-func (d disk) Write(ctx context.Context, w storage.Write) (storage.Result, error) {
+func (d *disk) Write(ctx context.Context, w storage.Write) (storage.Result, error) {
 	time.Sleep(time.Duration(d.chance.hash("disk", w.Key) % uint64(time.Millisecond)))
-	return d.Store.Write(ctx, w)
+	result, err := d.Store.Write(ctx, w)
+	// A recorder writes the events of one instant one after the other, in the order in which
+	// it was told of them: that of goroutines.
+	if !strings.HasPrefix(w.Key, "/registry/core/events/") {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.writes = append(d.writes, fmt.Sprintf("%s %s %t %v", time.Now().Format("04:05.000000000"), w.Key, result.Done, err))
+	}
+	return result, err
 }
 
 // wire serves kubectl's requests by calling the API server's handler: HTTP without a

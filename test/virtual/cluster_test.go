@@ -36,6 +36,7 @@ var quiet = slog.New(slog.DiscardHandler)
 type cluster struct {
 	t         *testing.T
 	server    *apiserver.Server
+	disk      *disk
 	decisions *decision.Log
 	chance    *chance
 	began     time.Time
@@ -54,7 +55,8 @@ type machine struct {
 func start(t *testing.T, seed uint64) *cluster {
 	t.Helper()
 	c := &cluster{t: t, chance: &chance{seed: seed}, decisions: decision.NewLog(100_000), began: time.Now(), nodes: map[string]*machine{}, cache: t.TempDir(), manifest: filepath.Join(t.TempDir(), "manifest.yaml")}
-	c.server = apiservertest.Start(t, apiservertest.WithStore(disk{memory.New(memory.Config{}), c.chance}), apiservertest.WithoutServiceAccount(), apiservertest.WithConfig(func(cfg *apiserver.Config) {
+	c.disk = &disk{Store: memory.New(memory.Config{}), chance: c.chance}
+	c.server = apiservertest.Start(t, apiservertest.WithStore(c.disk), apiservertest.WithoutServiceAccount(), apiservertest.WithConfig(func(cfg *apiserver.Config) {
 		cfg.StaticTokens = map[string]auth.User{adminToken: auth.Admin()}
 		cfg.Authorizer = inside{auth.Components{}, c.chance}
 		cfg.Rand, cfg.Rest.UID = c.chance.sequence("apiserver"), c.chance.uid

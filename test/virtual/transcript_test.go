@@ -2,6 +2,7 @@ package virtual
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/client-go/rest"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
+
+	"github.com/miniorch/miniorch/pkg/decision"
 )
 
 // step is one command of a transcript, with what is said before it, given to it and
@@ -111,9 +114,7 @@ func (c *cluster) do(args []string, input string) string {
 	case "decisions":
 		out = c.printDecisions(args[1:])
 	case "history":
-		for _, r := range c.decisions.Since(0) {
-			out += fmt.Sprintf("%+v\n", r)
-		}
+		out = c.history()
 	case "apply":
 		if err = os.WriteFile(c.manifest, []byte(input), 0o600); err == nil {
 			out = c.kubectl("apply", "-f", c.manifest)
@@ -176,26 +177,51 @@ func (c *cluster) kubectl(args ...string) string {
 // fatal is why kubectl would end its process.
 type fatal string
 
+// decided is the log of decisions by time: those of one instant were made in any order.
+func (c *cluster) decided() []decision.Record {
+	records := c.decisions.Since(0)
+	slices.SortStableFunc(records, func(a, b decision.Record) int {
+		return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Component, b.Component),
+			strings.Compare(a.Object.Namespace, b.Object.Namespace), strings.Compare(a.Object.Name, b.Object.Name))
+	})
+	return records
+}
+
 // printDecisions lists decision records of components whose names begin with one of
 // prefixes, or all.
 func (c *cluster) printDecisions(prefixes []string) string {
 	var out bytes.Buffer
 	w := tabwriter.NewWriter(&out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "TIME\tCOMPONENT\tOBJECT\tPLAN")
-	for _, r := range c.decisions.Since(0) {
+	for _, r := range c.decided() {
 		if len(prefixes) > 0 && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(r.Component, p) }) {
 			continue
 		}
-		object := r.Object.Resource + "/" + r.Object.Name
-		if r.Object.Namespace != "" {
-			object = r.Object.Namespace + " " + object
-		}
-		plan := strings.Join(strings.Fields(r.Plan), " ")
-		if r.Error != "" {
-			plan += " → " + r.Error
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Time.Sub(c.began).Truncate(time.Second), r.Component, object, plan)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Time.Sub(c.began).Truncate(time.Second), r.Component, object(r), outcome(r))
 	}
 	_ = w.Flush()
 	return out.String()
+}
+
+func object(r decision.Record) string {
+	return strings.TrimSpace(r.Object.Namespace + " " + r.Object.Resource + "/" + r.Object.Name)
+}
+
+func outcome(r decision.Record) string {
+	plan := strings.Join(strings.Fields(r.Plan), " ")
+	if r.Error != "" {
+		plan += " → " + r.Error
+	}
+	return plan
+}
+
+// history is all that was written and decided, to the nanosecond.
+func (c *cluster) history() string {
+	c.disk.mu.Lock()
+	out := strings.Join(c.disk.writes, "\n") + "\n"
+	c.disk.mu.Unlock()
+	for _, r := range c.decided() {
+		out += fmt.Sprintln(r.Time.Sub(c.began), r.Took, r.Component, object(r), r.Object.UID, outcome(r))
+	}
+	return out
 }
