@@ -24,6 +24,22 @@ func (s *served) format(r *http.Request) (format, error) {
 	return negotiate(r, metadata, table)
 }
 
+// readObject decodes the request's body as the kind that the target takes.
+func readObject(w http.ResponseWriter, r *http.Request, s *served, fieldValidation string) (api.Object, error) {
+	body, kind, err := emptyBody(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := decodeBody(w, r, body, kind, fieldValidation); err != nil {
+		return nil, err
+	}
+	obj, ok := body.(api.Object)
+	if !ok {
+		return nil, apierrors.NewBadRequest(kind.Kind + " has no metadata")
+	}
+	return obj, nil
+}
+
 func (h *Handler) create(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
 	f, err := s.format(r)
 	if err != nil {
@@ -33,16 +49,9 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, s *served, quer
 	if err := decodeOptions(query, &opts); err != nil {
 		return err
 	}
-	body, kind, err := emptyBody(s)
+	obj, err := readObject(w, r, s, opts.FieldValidation)
 	if err != nil {
 		return err
-	}
-	if err := decodeBody(w, r, body, kind, opts.FieldValidation); err != nil {
-		return err
-	}
-	obj, ok := body.(api.Object)
-	if !ok {
-		return apierrors.NewBadRequest(kind.Kind + " has no metadata")
 	}
 	if s.sub != nil {
 		return h.createSubresource(w, r, s, f, obj, opts)
@@ -79,16 +88,9 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, s *served, quer
 	if err := decodeOptions(query, &opts); err != nil {
 		return err
 	}
-	body, kind, err := emptyBody(s)
+	obj, err := readObject(w, r, s, opts.FieldValidation)
 	if err != nil {
 		return err
-	}
-	if err := decodeBody(w, r, body, kind, opts.FieldValidation); err != nil {
-		return err
-	}
-	obj, ok := body.(api.Object)
-	if !ok {
-		return apierrors.NewBadRequest(kind.Kind + " has no metadata")
 	}
 	it, created, err := s.store.Update(r.Context(), s.namespace, s.name, s.subresource, rest.Replace(obj), rest.UpdateOptions{UpdateOptions: opts})
 	if err != nil {
