@@ -37,6 +37,9 @@ type Write struct {
 	Key    string
 	Value  []byte
 	Expect int64
+	// With are writes of other keys that are done at the same revision: all of them or
+	// none, as each one's Expect says. They have no With of their own.
+	With []Write
 }
 
 // Result tells how a Write ended. When Done is false nothing was written and Current is
@@ -45,6 +48,8 @@ type Result struct {
 	Done     bool
 	Revision int64
 	Current  *KV
+	// With are the other keys as they are now, in the order of Write.With, when Done is false.
+	With []*KV
 }
 
 // Event is one change. For a deletion Value is nil and Prev is what was deleted.

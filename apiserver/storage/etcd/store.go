@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -86,29 +87,46 @@ func (s *Store) List(ctx context.Context, prefix string, revision int64) ([]stor
 // Write performs w in one transaction. After an error it is unknown whether the write
 // has happened.
 func (s *Store) Write(ctx context.Context, w storage.Write) (storage.Result, error) {
-	do := clientv3.OpDelete(w.Key)
-	if w.Value != nil {
-		do = clientv3.OpPut(w.Key, string(w.Value))
+	n := 1 + len(w.With)
+	expected, do, look := make([]clientv3.Cmp, 0, n), make([]clientv3.Op, 0, n), make([]clientv3.Op, 0, n)
+	add := func(w *storage.Write) {
+		expected = append(expected, clientv3.Compare(clientv3.ModRevision(w.Key), "=", w.Expect))
+		look = append(look, clientv3.OpGet(w.Key))
+		if w.Value == nil {
+			do = append(do, clientv3.OpDelete(w.Key))
+		} else {
+			do = append(do, clientv3.OpPut(w.Key, string(w.Value)))
+		}
 	}
-	resp, err := s.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(w.Key), "=", w.Expect)).
-		Then(do).
-		Else(clientv3.OpGet(w.Key)).
-		Commit()
+	add(&w)
+	for i := range w.With {
+		add(&w.With[i])
+	}
+	resp, err := s.client.Txn(ctx).If(expected...).Then(do...).Else(look...).Commit()
 	if err != nil {
 		return storage.Result{}, fmt.Errorf("writing %s: %w", w.Key, mapped(err))
 	}
 	result := storage.Result{Done: resp.Succeeded, Revision: resp.Header.Revision}
 	switch {
 	case !resp.Succeeded:
-		if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-			kv := kvOf(kvs[0])
-			result.Current = &kv
+		result.Current = found(resp.Responses[0])
+		for _, other := range resp.Responses[1:] {
+			result.With = append(result.With, found(other))
 		}
 	case w.Value != nil:
 		result.Current = &storage.KV{Key: w.Key, Value: w.Value, Revision: resp.Header.Revision}
 	}
 	return result, nil
+}
+
+// found is the key that one step of a transaction has read, nil if there is none.
+func found(r *etcdserverpb.ResponseOp) *storage.KV {
+	kvs := r.GetResponseRange().Kvs
+	if len(kvs) == 0 {
+		return nil
+	}
+	kv := kvOf(kvs[0])
+	return &kv
 }
 
 // Revision returns the store's current revision, linearizably.

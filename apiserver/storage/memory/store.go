@@ -5,6 +5,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -30,7 +31,7 @@ type Store struct {
 	tree      *btree.BTreeG[*storage.KV] // guarded by mu
 	revision  int64                      // guarded by mu
 	compacted int64                      // guarded by mu; lists before it and events before it are gone
-	log       []storage.Event            // guarded by mu; one per revision, the last is revision's
+	log       []storage.Event            // guarded by mu; in the order of revisions, the last is revision's
 	watches   map[*watch]struct{}        // guarded by mu
 }
 
@@ -113,47 +114,83 @@ func (s *Store) at(prefix string, revision int64) (*btree.BTreeG[*storage.KV], i
 	return tree, revision, nil
 }
 
-// Write performs w if the key is at the revision that w expects.
+// Write performs w if the keys are at the revisions that w expects.
 func (s *Store) Write(ctx context.Context, w storage.Write) (storage.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return storage.Result{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, exists := s.tree.Get(&storage.KV{Key: w.Key})
-	if exists && old.Revision != w.Expect || !exists && w.Expect != 0 {
-		return storage.Result{Revision: s.revision, Current: copyOf(old)}, nil
+	if !s.expected(w) {
+		return s.refusal(w), nil
 	}
-	if w.Value == nil && !exists {
-		return storage.Result{Done: true, Revision: s.revision}, nil // nothing to delete, nothing happened
+	events := s.change(nil, w, s.revision+1)
+	for _, other := range w.With {
+		events = s.change(events, other, s.revision+1)
 	}
-	s.revision++
-	kv := &storage.KV{Key: w.Key, Value: w.Value, Revision: s.revision}
-	if w.Value == nil {
-		s.tree.Delete(kv)
-	} else {
-		s.tree.ReplaceOrInsert(kv)
+	if len(events) > 0 { // else there was nothing to delete, and nothing happened
+		s.revision++
+		s.append(events)
 	}
-	s.append(storage.Event{KV: *kv, Created: !exists, Prev: old})
 	result := storage.Result{Done: true, Revision: s.revision}
 	if w.Value != nil {
-		result.Current = copyOf(kv)
+		result.Current = &storage.KV{Key: w.Key, Value: w.Value, Revision: s.revision}
 	}
 	return result, nil
 }
 
-// append logs the change and wakes the watches that it concerns. The caller holds mu.
-func (s *Store) append(e storage.Event) {
-	s.log = append(s.log, e)
-	if len(s.log) > s.history {
-		s.dropBefore(s.log[1].Revision)
+// expected reports whether all keys of w are at the revisions that it expects. The caller
+// holds mu.
+func (s *Store) expected(w storage.Write) bool {
+	now := int64(0)
+	if kv, exists := s.tree.Get(&storage.KV{Key: w.Key}); exists {
+		now = kv.Revision
+	}
+	return now == w.Expect && !slices.ContainsFunc(w.With, func(other storage.Write) bool { return !s.expected(other) })
+}
+
+// refusal tells what is there instead of what w expects. The caller holds mu.
+func (s *Store) refusal(w storage.Write) storage.Result {
+	now := func(key string) *storage.KV {
+		kv, _ := s.tree.Get(&storage.KV{Key: key})
+		return copyOf(kv)
+	}
+	result := storage.Result{Revision: s.revision, Current: now(w.Key)}
+	for _, other := range w.With {
+		result.With = append(result.With, now(other.Key))
+	}
+	return result
+}
+
+// change puts or deletes one key and adds what happened to events. The caller holds mu.
+func (s *Store) change(events []storage.Event, w storage.Write, revision int64) []storage.Event {
+	kv := &storage.KV{Key: w.Key, Value: w.Value, Revision: revision}
+	var old *storage.KV
+	exists := false
+	if w.Value == nil {
+		if old, exists = s.tree.Delete(kv); !exists {
+			return events
+		}
+	} else {
+		old, exists = s.tree.ReplaceOrInsert(kv)
+	}
+	return append(events, storage.Event{KV: *kv, Created: !exists, Prev: old})
+}
+
+// append logs the events of one revision and wakes the watches that they concern. The
+// caller holds mu.
+func (s *Store) append(events []storage.Event) {
+	s.log = append(s.log, events...)
+	for len(s.log) > s.history && s.log[0].Revision < s.revision {
+		next := slices.IndexFunc(s.log, func(e storage.Event) bool { return e.Revision > s.log[0].Revision })
+		s.dropBefore(s.log[next].Revision)
 	}
 	for w := range s.watches {
 		switch {
-		case strings.HasPrefix(e.Key, w.prefix):
+		case slices.ContainsFunc(events, func(e storage.Event) bool { return strings.HasPrefix(e.Key, w.prefix) }):
 			w.wake()
-		case w.position == e.Revision-1:
-			w.position = e.Revision // it misses nothing: do not let the log run away from it
+		case w.position == s.revision-1:
+			w.position = s.revision // it misses nothing: do not let the log run away from it
 		}
 	}
 }

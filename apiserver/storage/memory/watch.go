@@ -8,7 +8,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/storage"
 )
 
-// batchSize bounds the events of one batch.
+// batchSize bounds the events of one batch, but that those of one revision stay together.
 const batchSize = 512
 
 // watch is one reader of the log.
@@ -79,7 +79,7 @@ func (s *Store) read(w *watch) (batch storage.Batch, any bool) {
 		return storage.Batch{Err: &storage.CompactedError{Oldest: s.compacted}}, true
 	}
 	i := sort.Search(len(s.log), func(i int) bool { return s.log[i].Revision > w.position })
-	for ; i < len(s.log) && len(batch.Events) < batchSize; i++ {
+	for ; i < len(s.log) && (len(batch.Events) < batchSize || s.log[i].Revision == w.position); i++ {
 		if strings.HasPrefix(s.log[i].Key, w.prefix) {
 			batch.Events = append(batch.Events, s.log[i])
 		}

@@ -53,6 +53,46 @@ func compareAndSwap(f *fixture) {
 	}
 }
 
+// writesTogether: several keys change at one revision or not at all, and each prefix's
+// watch tells of its own.
+func writesTogether(f *fixture) {
+	a := f.write("/a/1", "1", 0)
+	watches := map[string]<-chan storage.Batch{}
+	for _, prefix := range []string{"/a/", "/b/", "/"} {
+		watches[prefix] = f.store.Watch(f.ctx, prefix, a)
+	}
+	put := func(key string, expect int64) storage.Write {
+		return storage.Write{Key: key, Value: []byte("v"), Expect: expect}
+	}
+	for _, refused := range []storage.Write{
+		{Key: "/a/2", Value: []byte("v"), With: []storage.Write{put("/b/1", 0), put("/a/1", 0)}},
+		{Key: "/a/1", Value: []byte("v"), With: []storage.Write{put("/b/1", 0), put("/b/2", a)}},
+		{Key: "/a/2", Value: []byte("v"), With: []storage.Write{{Key: "/b/1"}, {Key: "/b/2", Expect: a}}},
+	} {
+		r, err := f.store.Write(f.ctx, refused)
+		if err != nil || r.Done || r.Revision != a || len(r.With) != 2 {
+			f.Errorf("a write whose expectations do not hold: %+v, %v", r, err)
+		}
+		if r.With[0] != nil || refused.Key == "/a/1" && show(r.Current) != fmt.Sprintf("/a/1=1@%d", a) {
+			f.Errorf("what is there instead: %s, %s", show(r.Current), show(r.With[0]))
+		}
+	}
+	both := f.mustWrite(storage.Write{Key: "/a/2", Value: []byte("v"), With: []storage.Write{put("/b/1", 0), put("/a/1", a), {Key: "/b/none"}}})
+	got, _ := f.list("/", 0)
+	f.same("all keys", []string{
+		fmt.Sprintf("/a/1=v@%d", both), fmt.Sprintf("/a/2=v@%d", both), fmt.Sprintf("/b/1=v@%d", both),
+	}, got)
+	gone := f.mustWrite(storage.Write{Key: "/a/2", Expect: both, With: []storage.Write{{Key: "/b/1", Expect: both}}})
+	if both != a+1 || gone != both+1 {
+		f.Errorf("revisions %d, %d, %d: each write takes one", a, both, gone)
+	}
+	for prefix, want := range map[string]int{"/a/": 3, "/b/": 2, "/": 5} {
+		if events := f.collect(watches[prefix], prefix, a, gone); len(events) != want {
+			f.Errorf("%s: %d events, want %d: %v", prefix, len(events), want, events)
+		}
+	}
+}
+
 func emptyValues(f *fixture) {
 	rev := f.mustWrite(storage.Write{Key: "/e", Value: []byte{}})
 	kv, _, err := f.store.Get(f.ctx, "/e")

@@ -23,6 +23,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		run  func(*fixture)
 	}{
 		{"compare and swap", compareAndSwap},
+		{"writes of several keys are all or none", writesTogether},
 		{"empty values are values", emptyValues},
 		{"list is ordered, bounded by its prefix and at one revision", list},
 		{"list many pages while others write", listPages},
