@@ -1,15 +1,23 @@
-// Package registry holds the built-in kinds: for each one a resource.Descriptor with its
-// names, defaults, strategy, validation, selectable fields, subresources and columns.
+// Package registry joins the built-in kinds. Each API group has a package of its own below
+// this one; each kind in it is one resource.Descriptor with its names, defaults, strategy,
+// validation, selectable fields, subresources and columns.
 //
 // It owns what a kind means and refuses everything else: it stores nothing, serves
 // nothing and calls nobody. Every function in it is pure, apart from changing the object
-// that it was given. Adding a kind is one file here, one line in All and one in
-// the roster of pkg/api.
+// that it was given. Adding a kind is one file in its group's package, one line in that
+// package's Kinds and one in the roster of pkg/api.
 package registry
 
 import (
+	"slices"
 	"time"
 
+	"github.com/miniorch/miniorch/apiserver/registry/apps"
+	"github.com/miniorch/miniorch/apiserver/registry/batch"
+	"github.com/miniorch/miniorch/apiserver/registry/coordination"
+	"github.com/miniorch/miniorch/apiserver/registry/core"
+	"github.com/miniorch/miniorch/apiserver/registry/discovery"
+	"github.com/miniorch/miniorch/apiserver/registry/events"
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 
@@ -26,24 +34,12 @@ func All(cfg Config) []resource.Descriptor {
 	if cfg.EventTTL == 0 {
 		cfg.EventTTL = time.Hour
 	}
-	return []resource.Descriptor{
-		namespaces(),
-		nodes(),
-		pods(),
-		services(),
-		endpoints(),
-		endpointSlices(),
-		configMaps(),
-		secrets(),
-		serviceAccounts(),
-		leases(),
-		replicaSets(),
-		deployments(),
-		controllerRevisions(),
-		replicationControllers(),
-		jobs(),
-		cronJobs(),
-		events(cfg.EventTTL),
-		eventsView(cfg.EventTTL),
-	}
+	return slices.Concat(
+		core.Kinds(),
+		discovery.Kinds(),
+		coordination.Kinds(),
+		apps.Kinds(),
+		batch.Kinds(),
+		events.Kinds(cfg.EventTTL),
+	)
 }

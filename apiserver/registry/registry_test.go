@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -11,55 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
+	"github.com/miniorch/miniorch/apiserver/registry/kindtest"
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/pkg/api"
 )
-
-// from reads an object from YAML, refusing fields that the type does not have.
-func from[T any](t testing.TB, text string) *T {
-	t.Helper()
-	obj := new(T)
-	if err := yaml.UnmarshalStrict([]byte(text), obj); err != nil {
-		t.Fatalf("reading YAML: %v\n%s", err, text)
-	}
-	return obj
-}
-
-// wantErrors compares field errors with the words that are wanted, in any order: each
-// error must contain one of them, and each must be found once.
-func wantErrors(t testing.TB, errs field.ErrorList, want ...string) {
-	t.Helper()
-	var got []string
-	for _, err := range errs {
-		got = append(got, err.Error())
-	}
-	left := slices.Clone(got)
-	for _, w := range want {
-		i := slices.IndexFunc(left, func(s string) bool { return strings.Contains(s, w) })
-		if i < 0 {
-			t.Errorf("no error says %q; there are:\n  %s", w, strings.Join(got, "\n  "))
-			continue
-		}
-		left = slices.Delete(left, i, i+1)
-	}
-	if len(left) > 0 {
-		t.Errorf("unwanted errors:\n  %s", strings.Join(left, "\n  "))
-	}
-}
-
-// row prints an object as `kubectl get` would, all columns or only the narrow ones.
-func row[T api.Object](columns []column[T], obj T, now time.Time, wide bool) string {
-	var cells []string
-	for _, c := range columns {
-		if c.priority == 0 || wide {
-			cells = append(cells, fmt.Sprint(c.value(obj, now)))
-		}
-	}
-	return strings.Join(cells, " | ")
-}
 
 func TestDescriptorsAreCoherent(t *testing.T) {
 	served := map[api.Resource]bool{}
@@ -265,7 +221,7 @@ func FuzzObjects(f *testing.F) {
 }
 
 var fuzzSeeds = []string{
-	fullPod,
+	kindtest.FullPod,
 	"{}",
 	"spec: {containers: [{}], initContainers: [{restartPolicy: Always}], volumes: [{}, {name: a, projected: {sources: [{}]}}]}",
 	"spec: {containers: [{livenessProbe: {}, lifecycle: {preStop: {}}, env: [{valueFrom: {}}], resources: {limits: {cpu: 1}}}]}",
@@ -276,4 +232,31 @@ var fuzzSeeds = []string{
 	"endpoints: [{}]\nports: [{}]",
 	"data: {a: b}",
 	"status: {containerStatuses: [{state: {terminated: {}}}], initContainerStatuses: [{}]}",
+}
+
+// TestNames: each kind takes the names that Kubernetes documents for it.
+func TestNames(t *testing.T) {
+	for _, d := range All(Config{}) {
+		var dotted, digit bool
+		if d.ValidateName == nil {
+			dotted, digit = true, true // a DNS subdomain
+		} else {
+			dotted, digit = len(d.ValidateName("a.b", false)) == 0, len(d.ValidateName("1a", false)) == 0
+		}
+		wantDotted := d.Kind != "Namespace" && d.Kind != "Service"
+		if dotted != wantDotted || digit != (d.Kind != "Service") {
+			t.Errorf("%s: dots allowed: %t, leading digits: %t", d, dotted, digit)
+		}
+	}
+}
+
+func TestEventTTL(t *testing.T) {
+	for _, d := range All(Config{}) {
+		if (d.TTL != nil) != (d.Kind == "Event") {
+			t.Errorf("%s: only events expire", d)
+		}
+		if d.TTL != nil && d.TTL(d.New()) != time.Hour {
+			t.Errorf("%s expire after %s", d, d.TTL(d.New()))
+		}
+	}
 }

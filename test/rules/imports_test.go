@@ -12,7 +12,7 @@ const (
 	product    = components + " pkg/... cli/... cmd/... deploy/..."
 	everything = product + " test/..."
 	// helpers are packages that only tests import.
-	helpers = "apiserver/apiservertest apiserver/storage/storagetest pkg/client/clienttest pkg/leaktest scheduler/framework/sample test/..."
+	helpers = "apiserver/apiservertest apiserver/storage/storagetest apiserver/registry/kindtest controllers/controllertest pkg/client/clienttest pkg/leaktest scheduler/framework/sample test/..."
 )
 
 // rule says what some packages do not import.
@@ -58,7 +58,8 @@ var rules = []rule{
 	{who: "scheduler/framework", not: "scheduler scheduler/plugins/... pkg/client", why: "the framework's words know no plugin, and reach nothing"},
 	{who: "kubelet/lifecycle kubelet/env kubelet/container kubelet/sandbox scheduler/framework", not: "os os/... net/http log/... pkg/client", why: "these are pure: decisions and plain types"},
 	{who: "apiserver/storage/...", not: "apiserver/rest/... apiserver/registry apiserver/resource apiserver/handlers apiserver", why: "a store stores whatever kinds there are"},
-	{who: "apiserver/registry", not: "apiserver/rest/... apiserver/storage/... apiserver/handlers", why: "a kind is described without knowing who serves it"},
+	{who: "apiserver/registry/...", not: "apiserver/rest/... apiserver/storage/... apiserver/handlers", why: "a kind is described without knowing who serves it"},
+	{who: "apiserver/registry/*", not: "apiserver/registry apiserver/registry/*", but: "apiserver/registry/kind apiserver/registry/kindtest apiserver/registry/podspec", why: "groups share only the toolkit and the pod's spec"},
 
 	// Each neighbour outside has one place that knows it; all others see an interface of ours.
 	{who: product, except: "apiserver/storage/etcd", not: "go.etcd.io/...", tests: true, why: "the API server sees storage.Store"},

@@ -1,0 +1,125 @@
+package apps
+
+import (
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+
+	"github.com/miniorch/miniorch/apiserver/registry/kind"
+	"github.com/miniorch/miniorch/apiserver/registry/podspec"
+)
+
+func validateDeployment(d *appsv1.Deployment) field.ErrorList {
+	path, s := field.NewPath("spec"), &d.Spec
+	errs := podspec.ValidateWorkload(s.Replicas, s.MinReadySeconds, s.Selector, &s.Template)
+	errs = append(errs, validateStrategy(&s.Strategy, path.Child("strategy"))...)
+	if n := s.RevisionHistoryLimit; n != nil {
+		errs = append(errs, kind.NotNegative(*n, path.Child("revisionHistoryLimit"))...)
+	}
+	if n := s.ProgressDeadlineSeconds; n != nil {
+		at := path.Child("progressDeadlineSeconds")
+		errs = append(errs, kind.NotNegative(*n, at)...)
+		if *n <= s.MinReadySeconds {
+			errs = append(errs, field.Invalid(at, *n, "must be greater than minReadySeconds"))
+		}
+	}
+	return errs
+}
+
+func validateStrategy(s *appsv1.DeploymentStrategy, path *field.Path) field.ErrorList {
+	rolling := path.Child("rollingUpdate")
+	switch s.Type {
+	case appsv1.RecreateDeploymentStrategyType:
+		if s.RollingUpdate != nil {
+			return field.ErrorList{field.Forbidden(rolling, "may not be specified when strategy `type` is '"+string(s.Type)+"'")}
+		}
+		return nil
+	case appsv1.RollingUpdateDeploymentStrategyType:
+		if s.RollingUpdate == nil {
+			return field.ErrorList{field.Required(rolling, "this should be defaulted and never be nil")}
+		}
+		return validateRolling(s.RollingUpdate, rolling)
+	}
+	return field.ErrorList{field.NotSupported(path.Child("type"), s.Type, []appsv1.DeploymentStrategyType{
+		appsv1.RecreateDeploymentStrategyType, appsv1.RollingUpdateDeploymentStrategyType})}
+}
+
+// validateRolling refuses a rollout that may neither add a pod nor take one away.
+func validateRolling(r *appsv1.RollingUpdateDeployment, path *field.Path) field.ErrorList {
+	unavailable := ptr.Deref(r.MaxUnavailable, intstr.FromInt32(0))
+	surge := ptr.Deref(r.MaxSurge, intstr.FromInt32(0))
+	at := path.Child("maxUnavailable")
+	errs := validateIntOrPercent(unavailable, at)
+	errs = append(errs, validateIntOrPercent(surge, path.Child("maxSurge"))...)
+	if len(errs) == 0 && amountOf(unavailable) == 0 && amountOf(surge) == 0 {
+		errs = append(errs, field.Invalid(at, unavailable.String(), "may not be 0 when `maxSurge` is 0"))
+	}
+	if unavailable.Type == intstr.String && amountOf(unavailable) > 100 {
+		errs = append(errs, field.Invalid(at, unavailable.String(), "must not be greater than 100%"))
+	}
+	return errs
+}
+
+func validateIntOrPercent(v intstr.IntOrString, path *field.Path) field.ErrorList {
+	if v.Type == intstr.Int {
+		return kind.NotNegative(v.IntVal, path)
+	}
+	if len(utilvalidation.IsValidPercent(v.StrVal)) > 0 {
+		return field.ErrorList{field.Invalid(path, v.StrVal, "must be an integer or percentage (e.g '5%')")}
+	}
+	return nil
+}
+
+// amountOf is the number in a number or percentage; 0 if there is none.
+func amountOf(v intstr.IntOrString) int {
+	if v.Type == intstr.Int {
+		return v.IntValue()
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(v.StrVal, "%"))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func validateDeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
+	return podspec.SameSelector(d.Spec.Selector, old.Spec.Selector)
+}
+
+// validateDeploymentStatus checks that the counts can be true together.
+func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
+	path, s := field.NewPath("status"), d.Status
+	errs := kind.NotNegative(s.ObservedGeneration, path.Child("observedGeneration"))
+	counts := []struct {
+		name  string
+		value int32
+	}{
+		{"replicas", s.Replicas}, {"updatedReplicas", s.UpdatedReplicas}, {"readyReplicas", s.ReadyReplicas},
+		{"availableReplicas", s.AvailableReplicas}, {"unavailableReplicas", s.UnavailableReplicas},
+		{"terminatingReplicas", ptr.Deref(s.TerminatingReplicas, 0)},
+	}
+	for _, c := range counts {
+		errs = append(errs, kind.NotNegative(c.value, path.Child(c.name))...)
+	}
+	for _, c := range counts[1:4] {
+		if c.value > s.Replicas {
+			errs = append(errs, field.Invalid(path.Child(c.name), c.value, "cannot be greater than status.replicas"))
+		}
+	}
+	if s.AvailableReplicas > s.ReadyReplicas {
+		errs = append(errs, field.Invalid(path.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
+	}
+	collisions := path.Child("collisionCount")
+	if n := s.CollisionCount; n != nil {
+		errs = append(errs, kind.NotNegative(*n, collisions)...)
+	}
+	if was := old.Status.CollisionCount; was != nil && ptr.Deref(s.CollisionCount, -1) < *was {
+		errs = append(errs, field.Invalid(collisions, s.CollisionCount, "cannot be decremented"))
+	}
+	return errs
+}

@@ -1,0 +1,19 @@
+// Package core describes the kinds of the core group, "v1": what a Pod, a Service, a Node, … is called,
+// what it defaults to, what is valid and how kubectl prints it.
+package core
+
+import "github.com/miniorch/miniorch/apiserver/resource"
+
+// Kinds returns the descriptors of the group.
+func Kinds() []resource.Descriptor {
+	return []resource.Descriptor{
+		namespaces(),
+		nodes(),
+		pods(),
+		services(),
+		configMaps(),
+		secrets(),
+		serviceAccounts(),
+		replicationControllers(),
+	}
+}
