@@ -12,15 +12,6 @@ import (
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 
-// verbs are what the generic engine offers for a resource.
-func verbs(d resource.Descriptor) metav1.Verbs {
-	all := metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
-	if d.NoDeleteCollection {
-		return slices.Delete(all, 2, 3)
-	}
-	return all
-}
-
 // group is an API group with its versions, preferred one first.
 type group struct {
 	name     string
@@ -96,7 +87,7 @@ func resourceList(gv schema.GroupVersion, v groupVersion) *metav1.APIResourceLis
 	for _, d := range v.resources {
 		out.APIResources = append(out.APIResources, metav1.APIResource{
 			Name: d.Name, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
-			Verbs: verbs(d), ShortNames: d.ShortNames, Categories: d.Categories,
+			Verbs: d.Verbs(), ShortNames: d.ShortNames, Categories: d.Categories,
 		})
 		for _, sub := range d.Subresources {
 			kind := bodyKind(d, sub)
@@ -150,7 +141,7 @@ func aggregatedVersion(v groupVersion) apidiscoveryv2.APIVersionDiscovery {
 		}
 		r := apidiscoveryv2.APIResourceDiscovery{
 			Resource: d.Name, ResponseKind: groupVersionKind(d.GVK()), Scope: scope, SingularResource: d.Singular,
-			Verbs: verbs(d), ShortNames: d.ShortNames, Categories: d.Categories,
+			Verbs: d.Verbs(), ShortNames: d.ShortNames, Categories: d.Categories,
 		}
 		for _, sub := range d.Subresources {
 			r.Subresources = append(r.Subresources, apidiscoveryv2.APISubresourceDiscovery{

@@ -163,7 +163,9 @@ func kinds(ds []resource.Descriptor) map[reflect.Type][]groupVersionKind {
 	}
 	for _, d := range ds {
 		add(structType(d.New()), d.GVK())
-		add(structType(d.NewList()), d.GroupVersion().WithKind(d.Kind+"List"))
+		if d.NewList != nil { // nobody lists reviews
+			add(structType(d.NewList()), d.GroupVersion().WithKind(d.Kind+"List"))
+		}
 		add(deleteType, d.GroupVersion().WithKind("DeleteOptions"))
 		add(reflect.TypeFor[metav1.WatchEvent](), d.GroupVersion().WithKind("WatchEvent"))
 		for _, sub := range d.Subresources {

@@ -55,13 +55,16 @@ var connectOptions = map[string]reflect.Type{
 
 // routes lists what is served for one resource.
 func routes(d resource.Descriptor) []route {
-	obj, list := structType(d.New()), structType(d.NewList())
-	r := router{d: d, obj: obj, list: list}
-	out := []route{
-		{path: collection(d), namespaced: d.Namespaced, operations: r.collection()},
-		{path: collection(d) + "/{name}", namespaced: d.Namespaced, named: true, operations: r.item()},
+	r := router{d: d, obj: structType(d.New())}
+	if d.NewList != nil {
+		r.list = structType(d.NewList())
 	}
-	if d.Namespaced {
+	verbs := d.Verbs()
+	out := []route{{path: collection(d), namespaced: d.Namespaced, operations: r.collection(verbs)}}
+	if slices.Contains(verbs, "get") {
+		out = append(out, route{path: collection(d) + "/{name}", namespaced: d.Namespaced, named: true, operations: r.item(verbs)})
+	}
+	if d.Namespaced && slices.Contains(verbs, "list") {
 		out = append(out, route{path: d.Path(""), operations: []operation{r.listing("ForAllNamespaces")}})
 	}
 	for _, sub := range d.Subresources {
@@ -99,15 +102,33 @@ func (r router) op(method, action, verb, summary string) operation {
 
 func (r router) listing(suffix string) operation {
 	o := r.op("get", "list", "list", "list or watch objects of kind")
-	o.id, o.returns, o.watch = r.id("list", suffix), r.list, true
+	o.id, o.returns, o.watch = r.id("list", suffix), r.list, slices.Contains(r.d.Verbs(), "watch")
 	o.options = []reflect.Type{listOptions}
 	return o
 }
 
-func (r router) collection() []operation {
+func (r router) collection(verbs []string) []operation {
+	var out []operation
+	if slices.Contains(verbs, "list") {
+		out = append(out, r.listing(""))
+	}
+	if slices.Contains(verbs, "create") {
+		out = append(out, r.create())
+	}
+	if slices.Contains(verbs, "deletecollection") {
+		out = append(out, r.clear())
+	}
+	return out
+}
+
+func (r router) create() operation {
 	create := r.op("post", "post", "create", "create a")
 	create.body, create.codes = r.obj, []string{"200", "201", "202"}
 	create.options = []reflect.Type{reflect.TypeFor[metav1.CreateOptions]()}
+	return create
+}
+
+func (r router) clear() operation {
 	clear := r.op("delete", "deletecollection", "deleteCollection", "delete collection of")
 	if r.d.Namespaced {
 		clear.id = "delete" + title(groupTag(r.d.GroupVersion())) + "CollectionNamespaced" + r.d.Kind
@@ -116,17 +137,21 @@ func (r router) collection() []operation {
 	}
 	clear.body, clear.optional, clear.returns = deleteType, true, statusType
 	clear.options = []reflect.Type{listOptions, deleteType}
-	return []operation{r.listing(""), create, clear}
+	return clear
 }
 
-func (r router) item() []operation {
+func (r router) item(verbs []string) []operation {
+	out := r.readWrite("", r.d.GVK(), r.obj, verbs)
+	if !slices.Contains(verbs, "delete") {
+		return out
+	}
 	del := r.op("delete", "delete", "delete", "delete a")
 	del.body, del.optional, del.returns, del.codes = deleteType, true, statusType, []string{"200", "202"}
 	del.options = []reflect.Type{deleteType}
 	if r.d.Kind == "Pod" || r.d.Kind == "ServiceAccount" {
 		del.returns = r.obj
 	}
-	return append(r.readWrite("", r.d.GVK(), r.obj, []string{"get", "update", "patch"}), del)
+	return append(out, del)
 }
 
 // readWrite makes get, put and patch of an object or of a subresource that has a body.

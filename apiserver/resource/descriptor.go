@@ -76,6 +76,8 @@ type Descriptor struct {
 	// View makes this resource another version's view of a stored one (events.k8s.io/v1
 	// on core/v1 Event). Nil: stored as itself.
 	View *View
+	// Virtual makes a resource that is not stored at all. Nil: it is.
+	Virtual *Virtual
 }
 
 // View converts between this resource's type and the stored one's.

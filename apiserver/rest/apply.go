@@ -23,6 +23,9 @@ import (
 // What the client applied before and does not any more goes, unless others own it; what
 // others own and the client wants otherwise is a conflict.
 func (s *Store) Apply(ctx context.Context, ns, name, subresource string, data []byte, opts metav1.PatchOptions) (it *watchcache.Item, created bool, err error) {
+	if err := s.notVirtual("patch"); err != nil {
+		return nil, false, err
+	}
 	if err := checkOptions("PatchOptions", metavalidation.ValidatePatchOptions(&opts, types.ApplyYAMLPatchType)); err != nil {
 		return nil, false, err
 	}

@@ -23,6 +23,9 @@ func (s *Store) CreateSubresource(ctx context.Context, ns, name, subresource str
 	if err := checkOptions("CreateOptions", metavalidation.ValidateCreateOptions(&opts)); err != nil {
 		return nil, err
 	}
+	if err := s.notVirtual("create"); err != nil {
+		return nil, err
+	}
 	if _, err := s.subresource(subresource, "create"); err != nil {
 		return nil, err
 	}

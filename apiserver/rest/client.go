@@ -182,9 +182,11 @@ func (t transport) DeleteCollection(ctx context.Context, req client.Request, opt
 
 // Resources implements client.Transport.
 func (t transport) Resources(context.Context) ([]api.Resource, error) {
-	resources := make([]api.Resource, len(t.reg.order))
-	for i, s := range t.reg.order {
-		resources[i] = s.desc.Resource
+	resources := make([]api.Resource, 0, len(t.reg.order))
+	for _, s := range t.reg.order {
+		if s.desc.Virtual == nil { // what is only computed has no owner and no end
+			resources = append(resources, s.desc.Resource)
+		}
 	}
 	return resources, nil
 }

@@ -37,6 +37,9 @@ func (s *Store) Create(ctx context.Context, ns string, obj api.Object, opts meta
 	if err := s.checkNew(ns, obj); err != nil {
 		return nil, err
 	}
+	if s.desc.Virtual != nil {
+		return s.answer(ctx, ns, obj, isDryRun(opts.DryRun))
+	}
 	if err := s.waitReady(ctx); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ const deleteWorkers = 16
 // Delete removes an object, or begins its deletion: deleted tells which. The item is the
 // object as it is now, or as it last was.
 func (s *Store) Delete(ctx context.Context, ns, name string, opts metav1.DeleteOptions) (item *watchcache.Item, deleted bool, err error) {
+	if err := s.notVirtual("delete"); err != nil {
+		return nil, false, err
+	}
 	if err := checkOptions("DeleteOptions", metavalidation.ValidateDeleteOptions(&opts)); err != nil {
 		return nil, false, err
 	}
@@ -84,6 +87,9 @@ func (s *Store) checkPreconditions(obj api.Object, p *metav1.Preconditions) erro
 // DeleteCollection deletes every object that list selects and returns them. What somebody
 // else deletes at the same time is no error, and what takes its name meanwhile stays.
 func (s *Store) DeleteCollection(ctx context.Context, ns string, opts metav1.DeleteOptions, list metav1.ListOptions) ([]*watchcache.Item, error) {
+	if err := s.notVirtual("deletecollection"); err != nil {
+		return nil, err
+	}
 	if err := checkOptions("DeleteOptions", metavalidation.ValidateDeleteOptions(&opts)); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,9 @@ func (s *Store) Get(ctx context.Context, ns, name string, opts metav1.GetOptions
 	if err := s.checkName(ns, name); err != nil {
 		return nil, err
 	}
+	if s.desc.Virtual != nil {
+		return s.getVirtual(ctx, ns, name)
+	}
 	if err := s.waitReady(ctx); err != nil {
 		return nil, err
 	}

@@ -40,6 +40,9 @@ func (s *Store) List(ctx context.Context, ns string, opts metav1.ListOptions) (*
 	if err := checkListOptions(opts, false); err != nil {
 		return nil, err
 	}
+	if s.desc.Virtual != nil {
+		return s.listVirtual(ctx, ns, opts)
+	}
 	sel, err := s.selector(opts)
 	if err != nil {
 		return nil, err

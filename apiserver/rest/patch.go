@@ -43,6 +43,9 @@ func init() { jsonpatch.AccumulatedCopySizeLimit = maxPatched }
 // anew to the newest version whenever somebody else wrote in between, unless the patch
 // itself names a resourceVersion.
 func (s *Store) Patch(ctx context.Context, ns, name, subresource string, pt types.PatchType, data []byte, opts metav1.PatchOptions) (*watchcache.Item, error) {
+	if err := s.notVirtual("patch"); err != nil {
+		return nil, err
+	}
 	if err := checkOptions("PatchOptions", metavalidation.ValidatePatchOptions(&opts, pt)); err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func New(store storage.Store, descriptors []resource.Descriptor, cfg Config) *Re
 func (r *Registry) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range r.order {
-		if s.desc.View == nil {
+		if s.desc.View == nil && s.cache != nil {
 			g.Go(func() error { return ended(ctx, s.cache.Run(ctx)) })
 		}
 	}
@@ -146,6 +146,9 @@ func ended(ctx context.Context, err error) error {
 
 func (r *Registry) becomeReady(ctx context.Context) error {
 	for _, s := range r.order {
+		if s.cache == nil {
+			continue
+		}
 		select {
 		case <-s.cache.Ready():
 		case <-ctx.Done():

@@ -26,13 +26,16 @@ type Store struct {
 	of    api.Resource // what is stored: the resource, or what it is a view of
 	root  string       // "/registry/<group>/<resource>/"
 	codec *codec.Codec
-	cache *watchcache.Cache
+	cache *watchcache.Cache // nil if the resource is virtual
 	// keepers know who owns which field, one for each door; none for what is not tracked.
 	keepers map[string]*managedfields.Keeper
 }
 
 func newStore(r *Registry, d resource.Descriptor) *Store {
 	s := &Store{reg: r, desc: d, of: d.Resource}
+	if d.Virtual != nil {
+		return s
+	}
 	s.keepers = s.newKeepers(d)
 	if d.View != nil {
 		return s.over(r, d.View.Of)
@@ -98,6 +101,9 @@ func (s *Store) checkName(ns, name string) error {
 }
 
 func (s *Store) waitReady(ctx context.Context) error {
+	if s.cache == nil {
+		return nil
+	}
 	select {
 	case <-s.cache.Ready():
 		return nil
@@ -113,6 +119,9 @@ func (s *Store) waitReady(ctx context.Context) error {
 
 // cached returns what the cache has, as this version sees it.
 func (s *Store) cached(ns, name string) (*watchcache.Item, bool) {
+	if s.cache == nil {
+		return nil, false
+	}
 	it, ok := s.cache.Get(s.key(ns, name))
 	if !ok {
 		return nil, false

@@ -38,6 +38,9 @@ type update struct {
 // body of its own (scale), update is given that body and item holds the new one. What
 // changes nothing is not written: the item then has the resourceVersion that it had.
 func (s *Store) Update(ctx context.Context, ns, name, subresource string, make UpdateFunc, opts UpdateOptions) (item *watchcache.Item, created bool, err error) {
+	if err := s.notVirtual("update"); err != nil {
+		return nil, false, err
+	}
 	if err := checkOptions("UpdateOptions", metavalidation.ValidateUpdateOptions(&opts.UpdateOptions)); err != nil {
 		return nil, false, err
 	}

@@ -41,6 +41,9 @@ type Watch struct {
 // detection of changes"). A resourceVersion that is too old is not an error here: the
 // stream's only event then says so, as clients expect. The watch ends with ctx.
 func (s *Store) Watch(ctx context.Context, ns string, opts metav1.ListOptions) (*Watch, error) {
+	if err := s.notVirtual("watch"); err != nil {
+		return nil, err
+	}
 	if err := checkListOptions(opts, true); err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type Transport interface {
 	Patch(ctx context.Context, req Request, pt types.PatchType, data []byte, opts metav1.PatchOptions) (api.Object, error)
 	Delete(ctx context.Context, req Request, opts metav1.DeleteOptions) error
 	DeleteCollection(ctx context.Context, req Request, opts metav1.DeleteOptions, list metav1.ListOptions) error
-	// Resources lists every served resource once, at its preferred version, with those
-	// added at run time. Subresources are not listed.
+	// Resources lists every resource that is stored once, at its preferred version, with those
+	// added at run time. Subresources, and what is computed on demand, are not listed.
 	Resources(ctx context.Context) ([]api.Resource, error)
 }

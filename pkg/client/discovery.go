@@ -16,7 +16,7 @@ import (
 
 const aggregatedDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
-// Resources lists every served resource at its group's preferred version, by two calls to
+// Resources lists every stored resource at its group's preferred version, by two calls to
 // a server that aggregates its discovery, else by one per group.
 func (t *httpTransport) Resources(ctx context.Context) ([]api.Resource, error) {
 	var out []api.Resource
@@ -51,7 +51,7 @@ func aggregated(body []byte) ([]api.Resource, error) {
 		seen := make(map[string]bool)
 		for _, v := range g.Versions {
 			for _, r := range v.Resources {
-				if seen[r.Resource] || r.ResponseKind == nil {
+				if seen[r.Resource] || r.ResponseKind == nil || !stored(r.Verbs) {
 					continue
 				}
 				seen[r.Resource] = true
@@ -89,6 +89,9 @@ func (t *httpTransport) plain(ctx context.Context, root string, body []byte) ([]
 	return out, nil
 }
 
+// stored tells whether a resource's objects stay until they are deleted.
+func stored(verbs []string) bool { return slices.Contains(verbs, "delete") }
+
 func (t *httpTransport) groupVersion(ctx context.Context, path, group, version string) ([]api.Resource, error) {
 	_, body, err := t.do(ctx, call{verb: http.MethodGet, path: path, accept: mediaJSON})
 	if err != nil {
@@ -100,7 +103,7 @@ func (t *httpTransport) groupVersion(ctx context.Context, path, group, version s
 	}
 	var out []api.Resource
 	for _, r := range list.APIResources {
-		if !strings.Contains(r.Name, "/") {
+		if !strings.Contains(r.Name, "/") && stored(r.Verbs) {
 			out = append(out, api.Resource{Group: group, Version: version, Name: r.Name, Kind: r.Kind, Namespaced: r.Namespaced})
 		}
 	}

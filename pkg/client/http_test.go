@@ -233,9 +233,9 @@ func TestResourcesPlain(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, map[string]string{
 			"/api":          `{"kind":"APIVersions","versions":["v1"]}`,
-			"/api/v1":       `{"kind":"APIResourceList","resources":[{"name":"pods","kind":"Pod","namespaced":true},{"name":"pods/log","kind":"Pod","namespaced":true}]}`,
+			"/api/v1":       `{"kind":"APIResourceList","resources":[{"name":"pods","kind":"Pod","namespaced":true,"verbs":["delete","get"]},{"name":"componentstatuses","kind":"ComponentStatus","verbs":["get"]},{"name":"pods/log","kind":"Pod","namespaced":true}]}`,
 			"/apis":         `{"kind":"APIGroupList","groups":[{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"}}]}`,
-			"/apis/apps/v1": `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true}]}`,
+			"/apis/apps/v1": `{"kind":"APIResourceList","resources":[{"name":"deployments","kind":"Deployment","namespaced":true,"verbs":["delete","get"]}]}`,
 		}[r.URL.Path])
 	})
 	checkResources(t, tr)
@@ -243,7 +243,7 @@ func TestResourcesPlain(t *testing.T) {
 
 func TestResourcesAggregated(t *testing.T) {
 	group := func(name, resource, kind string) string {
-		return fmt.Sprintf(`{"items":[{"metadata":{"name":%q},"versions":[{"version":"v1","resources":[{"resource":%q,"scope":"Namespaced","responseKind":{"kind":%q}}]}]}]}`, name, resource, kind)
+		return fmt.Sprintf(`{"items":[{"metadata":{"name":%q},"versions":[{"version":"v1","resources":[{"resource":%q,"scope":"Namespaced","responseKind":{"kind":%q},"verbs":["delete","get"]},{"resource":"reviews","responseKind":{"kind":"Review"},"verbs":["create"]}]}]}]}`, name, resource, kind)
 	}
 	tr, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
