@@ -55,18 +55,18 @@ func TestBrakeOnMassDeletion(t *testing.T) {
 	inWorld(t, 2, func(tr client.Transport) client.Transport { return lying{tr, lie} }, func(w *world) {
 		create(w, webSet(10))
 		create(w, webService())
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		lies.Store(true)
 		edit(w, "default", "web", func(rs *appsv1.ReplicaSet) { rs.Annotations = map[string]string{"touched": "yes"} })
 		edit(w, "default", "web", func(s *corev1.Service) { s.Annotations = map[string]string{"touched": "yes"} })
-		w.tick(30 * time.Second)
+		w.Tick(30 * time.Second)
 		if got := w.active(); got != 10 {
 			t.Errorf("%d pods are left of 10", got)
 		}
 		if got := w.endpoints(); got != "map[node-1:5 node-2:5]" {
 			t.Errorf("endpoints are at %s", got)
 		}
-		said := strings.Join(w.events("DeletionHeldBack"), "\n")
+		said := strings.Join(w.Events("DeletionHeldBack"), "\n")
 		for _, want := range []string{"10 of 10 pods", "10 of 10 endpoints", "10 of 10 addresses"} {
 			if !strings.Contains(said, want) {
 				t.Errorf("no event tells of %s: %s", want, said)
@@ -74,7 +74,7 @@ func TestBrakeOnMassDeletion(t *testing.T) {
 		}
 		lies.Store(false)
 		edit(w, "default", "web", func(rs *appsv1.ReplicaSet) { rs.Spec.Replicas = ptr.To(int32(0)) })
-		w.tick(30 * time.Second)
+		w.Tick(30 * time.Second)
 		if got := w.active(); got != 0 {
 			t.Errorf("%d pods are left of none: the brake holds what was asked for", got)
 		}

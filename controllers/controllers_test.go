@@ -15,7 +15,7 @@ import (
 func TestNamespacesAreFurnished(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		create(w, &corev1.Namespace{ObjectMeta: meta("", "team")})
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		for _, ns := range []string{"default", "kube-system", "team"} {
 			if !exists[*corev1.ServiceAccount](w, ns, "default") {
 				t.Errorf("namespace %s has no default service account", ns)
@@ -27,7 +27,7 @@ func TestNamespacesAreFurnished(t *testing.T) {
 		// https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/: both come back.
 		remove[*corev1.ServiceAccount](w, "team", "default", "Background")
 		edit(w, "team", "kube-root-ca.crt", func(m *corev1.ConfigMap) { m.Data["ca.crt"] = "forged" })
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		if !exists[*corev1.ServiceAccount](w, "team", "default") || get[*corev1.ConfigMap](w, "team", "kube-root-ca.crt").Data["ca.crt"] != "pem" {
 			t.Error("the account and the bundle do not come back")
 		}
@@ -58,7 +58,7 @@ func TestNamesAreTheRoster(t *testing.T) {
 
 func TestNodesGetRanges(t *testing.T) {
 	inWorld(t, 3, nil, func(w *world) {
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		seen := map[string]string{}
 		for _, n := range list[*corev1.Node](w, "", "") {
 			if other := seen[n.Spec.PodCIDR]; n.Spec.PodCIDR == "" || other != "" || len(n.Spec.PodCIDRs) != 1 {

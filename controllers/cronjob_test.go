@@ -64,9 +64,9 @@ func TestCronJobConcurrency(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Log(tc.reason)
 			inWorld(t, 1, nil, func(w *world) {
-				w.machines.ends = tc.ends
+				w.Machines.Ends = tc.ends
 				create(w, newCronJob("c", tc.spec))
-				w.tick(3*time.Minute + 30*time.Second)
+				w.Tick(3*time.Minute + 30*time.Second)
 				if got := w.minutes("c"); got != tc.minutes {
 					t.Errorf("there are jobs of the minutes %q, want %q", got, tc.minutes)
 				}
@@ -82,7 +82,7 @@ func TestCronJobConcurrency(t *testing.T) {
 						t.Errorf("job %s is controlled by %v", j.Name, metav1.GetControllerOf(j))
 					}
 				}
-				if tc.name == "forbid" && len(w.events("JobAlreadyActive")) == 0 {
+				if tc.name == "forbid" && len(w.Events("JobAlreadyActive")) == 0 {
 					t.Error("no event tells why no second job starts")
 				}
 			})
@@ -93,22 +93,22 @@ func TestCronJobConcurrency(t *testing.T) {
 // What `kubectl create job --from=cronjob/c` makes belongs to the CronJob and is none of its runs.
 func TestCronJobByHand(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
-		w.machines.ends = succeed
+		w.Machines.Ends = succeed
 		c := create(w, newCronJob("c", func(s *batchv1.CronJobSpec) { s.Schedule = "@yearly" }))
 		j := newJob("by-hand")
 		j.Annotations = map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}
 		j.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(c, batchv1.SchemeGroupVersion.WithKind("CronJob"))}
 		create(w, j)
-		w.tick(20 * time.Second)
+		w.Tick(20 * time.Second)
 		w.expectJob("by-hand", "active 0, succeeded 1, failed 0, [SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached]")
 		if s := get[*batchv1.CronJob](w, "default", "c").Status; len(s.Active) > 0 || s.LastScheduleTime != nil || s.LastSuccessfulTime == nil {
 			t.Errorf("the status is %+v; the job counts as a success, not as a run", s)
 		}
-		if e := w.events("UnexpectedJob"); len(e) > 0 {
+		if e := w.Events("UnexpectedJob"); len(e) > 0 {
 			t.Errorf("it was expected: %v", e)
 		}
 		remove[*batchv1.CronJob](w, "default", "c", metav1.DeletePropagationBackground)
-		w.tick(20 * time.Second)
+		w.Tick(20 * time.Second)
 		if exists[*batchv1.Job](w, "default", "by-hand") || len(w.jobPods("by-hand")) > 0 {
 			t.Error("it does not go with the CronJob")
 		}
@@ -121,11 +121,11 @@ func TestReplicationController(t *testing.T) {
 		orphan := &corev1.Pod{ObjectMeta: meta("default", "orphan"), Spec: template("v1").Spec}
 		orphan.Labels = map[string]string{"app": "web"}
 		create(w, orphan)
-		w.tick(100 * time.Millisecond)
+		w.Tick(100 * time.Millisecond)
 		rc := create(w, &corev1.ReplicationController{ObjectMeta: meta("default", "web"), Spec: corev1.ReplicationControllerSpec{
 			Replicas: ptr.To[int32](2), Template: ptr.To(template("v1")),
 		}})
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if !metav1.IsControlledBy(get[*corev1.Pod](w, "default", "orphan"), rc) {
 			t.Error("the orphan is not adopted")
 		}
@@ -134,18 +134,18 @@ func TestReplicationController(t *testing.T) {
 		}
 		edit(w, "default", "orphan", func(p *corev1.Pod) { p.Labels["app"] = "else" })
 		edit(w, "default", "web", func(rc *corev1.ReplicationController) { rc.Spec.Replicas = ptr.To[int32](3) })
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if ref := metav1.GetControllerOf(get[*corev1.Pod](w, "default", "orphan")); ref != nil {
 			t.Errorf("the pod that matches no longer is controlled by %v", ref)
 		}
 		if got := w.active(); got != 3 {
 			t.Errorf("%d pods, want 3", got)
 		}
-		if e := w.events("SuccessfulCreate"); len(e) != 3 || !strings.HasPrefix(e[0], "web: Created pod: web-") {
+		if e := w.Events("SuccessfulCreate"); len(e) != 3 || !strings.HasPrefix(e[0], "web: Created pod: web-") {
 			t.Errorf("events are %q", e)
 		}
 		remove[*corev1.ReplicationController](w, "default", "web", metav1.DeletePropagationBackground)
-		w.tick(20 * time.Second)
+		w.Tick(20 * time.Second)
 		if got := w.active(); got != 0 {
 			t.Errorf("%d pods are left", got)
 		}
@@ -156,14 +156,14 @@ func TestReplicationController(t *testing.T) {
 func TestNamespaceWithJobs(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		create(w, &corev1.Namespace{ObjectMeta: meta("", "team")})
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		j, c := newJob("j", times(5, 2)), newCronJob("c")
 		j.Namespace, c.Namespace = "team", "team"
 		create(w, j)
 		create(w, c)
-		w.tick(2 * time.Minute)
+		w.Tick(2 * time.Minute)
 		remove[*corev1.Namespace](w, "", "team", metav1.DeletePropagationBackground)
-		w.tick(30 * time.Second)
+		w.Tick(30 * time.Second)
 		if exists[*corev1.Namespace](w, "", "team") {
 			t.Errorf("the namespace is still there: %+v", get[*corev1.Namespace](w, "", "team").Status)
 		}

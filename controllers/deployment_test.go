@@ -57,12 +57,12 @@ func TestRolloutNeverDropsBelowPromise(t *testing.T) {
 	inWorld(t, 2, nil, func(w *world) {
 		create(w, webDeployment(3, "v1"))
 		create(w, &corev1.Service{ObjectMeta: meta("default", "web"), Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: 80}}}})
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		w.expectStatus("first rollout", "revision 1: 3 replicas, 3 updated, 3 ready, 3 available"+settled)
 
 		edit(w, "default", "web", setImage("v2"))
 		for range 100 { // at every moment of the rollout
-			w.tick(100 * time.Millisecond)
+			w.Tick(100 * time.Millisecond)
 			pods, ready := 0, 0
 			for _, p := range list[*corev1.Pod](w, "default", "app=web") {
 				if api.IsPodActive(p) {
@@ -99,11 +99,11 @@ func TestRollback(t *testing.T) {
 		d := webDeployment(2, "v1")
 		d.Annotations = map[string]string{"kubernetes.io/change-cause": "first"}
 		create(w, d)
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		edit(w, "default", "web", setImage("v2"))
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		edit(w, "default", "web", setImage("v1")) // what kubectl rollout undo does
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		w.expectStatus("after the rollback", "revision 3: 2 replicas, 2 updated, 2 ready, 2 available"+settled)
 		sets := list[*appsv1.ReplicaSet](w, "default", "app=web")
 		if len(sets) != 2 {
@@ -120,18 +120,18 @@ func TestRollback(t *testing.T) {
 
 func TestStuckRolloutIsReportedAndRecovers(t *testing.T) {
 	inWorld(t, 2, nil, func(w *world) {
-		w.machines.sick["broken"] = true
+		w.Machines.Sicken("broken", true)
 		d := webDeployment(2, "v1")
 		d.Spec.ProgressDeadlineSeconds = ptr.To(int32(30))
 		create(w, d)
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		edit(w, "default", "web", setImage("broken"))
-		w.tick(25 * time.Second)
+		w.Tick(25 * time.Second)
 		w.expectStatus("before the deadline", "revision 2: 3 replicas, 1 updated, 2 ready, 2 available; Available=True MinimumReplicasAvailable; Progressing=True ReplicaSetUpdated")
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		w.expectStatus("after the deadline", "revision 2: 3 replicas, 1 updated, 2 ready, 2 available; Available=True MinimumReplicasAvailable; Progressing=False ProgressDeadlineExceeded")
 		edit(w, "default", "web", setImage("v3"))
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		w.expectStatus("rolled over", "revision 3: 2 replicas, 2 updated, 2 ready, 2 available"+settled)
 	})
 }
@@ -141,10 +141,10 @@ func TestRecreateLeavesNoOverlap(t *testing.T) {
 		d := webDeployment(3, "v1")
 		d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
 		create(w, d)
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		edit(w, "default", "web", setImage("v2"))
 		for range 50 {
-			w.tick(100 * time.Millisecond)
+			w.Tick(100 * time.Millisecond)
 			images := map[string]bool{}
 			for _, p := range list[*corev1.Pod](w, "default", "app=web") {
 				images[p.Spec.Containers[0].Image] = true
@@ -160,22 +160,22 @@ func TestRecreateLeavesNoOverlap(t *testing.T) {
 func TestPauseResumeScaleRestart(t *testing.T) {
 	inWorld(t, 2, nil, func(w *world) {
 		create(w, webDeployment(2, "v1"))
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		edit(w, "default", "web", func(d *appsv1.Deployment) { d.Spec.Paused = true })
 		edit(w, "default", "web", setImage("v2"))
 		edit(w, "default", "web", func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To(int32(4)) })
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		w.expectStatus("paused: scaled, not rolled out", "revision 1: 4 replicas, 0 updated, 4 ready, 4 available; Available=True MinimumReplicasAvailable; Progressing=Unknown DeploymentPaused")
 		edit(w, "default", "web", func(d *appsv1.Deployment) { d.Spec.Paused = false })
-		w.tick(15 * time.Second)
+		w.Tick(15 * time.Second)
 		w.expectStatus("resumed", "revision 2: 4 replicas, 4 updated, 4 ready, 4 available"+settled)
 		edit(w, "default", "web", func(d *appsv1.Deployment) { // what kubectl rollout restart does
 			d.Spec.Template.Annotations = map[string]string{"kubectl.kubernetes.io/restartedAt": "now"}
 		})
-		w.tick(15 * time.Second)
+		w.Tick(15 * time.Second)
 		w.expectStatus("restarted", "revision 3: 4 replicas, 4 updated, 4 ready, 4 available"+settled)
 		var said []string
-		for _, e := range w.events("ScalingReplicaSet") {
+		for _, e := range w.Events("ScalingReplicaSet") {
 			said = append(said, strings.Join(strings.Fields(e)[1:3], " ")) // "Scaled up"
 		}
 		if text := strings.Join(said, ","); !strings.Contains(text, "Scaled up") || !strings.Contains(text, "Scaled down") {
@@ -190,10 +190,10 @@ func TestHistoryLimit(t *testing.T) {
 		d.Spec.RevisionHistoryLimit = ptr.To(int32(1))
 		create(w, d)
 		for n := range 4 {
-			w.tick(5 * time.Second)
+			w.Tick(5 * time.Second)
 			edit(w, "default", "web", setImage(fmt.Sprint("v", n+1)))
 		}
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		images := map[string]bool{}
 		for _, rs := range list[*appsv1.ReplicaSet](w, "default", "app=web") {
 			images[rs.Spec.Template.Spec.Containers[0].Image] = true
@@ -207,16 +207,16 @@ func TestHistoryLimit(t *testing.T) {
 func TestNameCollisionIsAvoided(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		create(w, webDeployment(1, "v1"))
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		name := list[*appsv1.ReplicaSet](w, "default", "app=web")[0].Name
 		remove[*appsv1.Deployment](w, "default", "web", "Background")
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		create(w, &appsv1.ReplicaSet{ // somebody else takes the name that the template gives
 			ObjectMeta: meta("default", name),
 			Spec:       appsv1.ReplicaSetSpec{Replicas: ptr.To(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "other"}}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "other"}}, Spec: template("x").Spec}},
 		})
 		create(w, webDeployment(1, "v1"))
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		w.expectStatus("with a name of its own", "revision 1: 1 replicas, 1 updated, 1 ready, 1 available"+settled)
 		if n := get[*appsv1.Deployment](w, "default", "web").Status.CollisionCount; n == nil || *n != 1 {
 			t.Errorf("collisionCount is %v, want 1", n)

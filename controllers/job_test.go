@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
-	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
 )
 
@@ -38,6 +37,10 @@ func indexed(completions, parallelism int32) func(*batchv1.JobSpec) {
 		times(completions, parallelism)(s)
 		s.CompletionMode = ptr.To(batchv1.IndexedCompletion)
 	}
+}
+
+func isTracked(p *corev1.Pod) bool {
+	return slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer)
 }
 
 func indexOf(p *corev1.Pod) int {
@@ -96,15 +99,8 @@ func (w *world) expectJob(name, want string) *batchv1.Job {
 	if got := describe(j); got != want {
 		w.Errorf("job %s: %s; want %s", name, got, want)
 	}
-	if api.IsJobFinished(j) {
-		for _, p := range w.jobPods(name) {
-			if slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) {
-				w.Errorf("pod %s of the finished job %s still waits to be counted", p.Name, name)
-			}
-		}
-		if u := j.Status.UncountedTerminatedPods; u != nil && len(u.Failed)+len(u.Succeeded) > 0 {
-			w.Errorf("job %s is finished and has pods to be counted: %v", name, u)
-		}
+	if left := leftovers(w, j); left != "" {
+		w.Errorf("job %s is finished%s", name, left)
 	}
 	return j
 }
@@ -171,12 +167,12 @@ func TestJobsEnd(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Log(tc.reason)
 			inWorld(t, 2, nil, func(w *world) {
-				w.machines.ends = tc.ends
+				w.Machines.Ends = tc.ends
 				create(w, tc.job.DeepCopy())
-				w.tick(tc.wait)
+				w.Tick(tc.wait)
 				w.expectJob("j", tc.want)
 				if t.Failed() {
-					for _, r := range w.decisions.Since(0) {
+					for _, r := range w.Decisions.Since(0) {
 						if r.Component == "controller/job" {
 							t.Log(r.Time.Format("04:05.000"), r.Plan, r.Error)
 						}
@@ -191,7 +187,7 @@ func TestJobsEnd(t *testing.T) {
 func TestPodsOfAnIndexedJob(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		create(w, newJob("j", indexed(2, 2)))
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		pods := w.jobPods("j")
 		slices.SortFunc(pods, func(a, b *corev1.Pod) int { return indexOf(a) - indexOf(b) })
 		for i, p := range pods {
@@ -211,15 +207,15 @@ func TestPodsOfAnIndexedJob(t *testing.T) {
 func TestJobAdoptsAndReleases(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		j := create(w, newJob("j", times(3, 2)))
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		name := w.jobPods("j")[0].Name
 		edit(w, "default", name, func(p *corev1.Pod) { p.OwnerReferences = nil })
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if p := get[*corev1.Pod](w, "default", name); !metav1.IsControlledBy(p, j) || !slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) {
 			t.Errorf("the orphan has owners %v and finalizers %v, want the job's", p.OwnerReferences, p.Finalizers)
 		}
 		edit(w, "default", name, func(p *corev1.Pod) { p.Labels = nil })
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if p := get[*corev1.Pod](w, "default", name); metav1.GetControllerOf(p) != nil || len(p.Finalizers) > 0 {
 			t.Errorf("the pod that matches no longer has owners %v and finalizers %v", p.OwnerReferences, p.Finalizers)
 		}
@@ -232,25 +228,25 @@ func TestJobAdoptsAndReleases(t *testing.T) {
 func TestJobSuspendsAndResumes(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		create(w, newJob("j", times(4, 2), func(s *batchv1.JobSpec) { s.Suspend = ptr.To(true) }))
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		w.expectJob("j", "active 0, succeeded 0, failed 0, [Suspended/JobSuspended]")
 		suspend := func(yes bool) { edit(w, "default", "j", func(j *batchv1.Job) { j.Spec.Suspend = &yes }) }
 		suspend(false)
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if j := w.expectJob("j", "active 2, succeeded 0, failed 0, []"); j.Status.StartTime == nil || len(j.Status.Conditions) != 1 || j.Status.Conditions[0].Reason != "JobResumed" {
 			t.Errorf("a resumed job has started, and says why; its status is %+v", j.Status)
 		}
 		suspend(true)
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		if j := w.expectJob("j", "active 0, succeeded 0, failed 0, [Suspended/JobSuspended]"); j.Status.StartTime != nil || len(w.jobPods("j")) > 0 {
 			t.Errorf("a suspended job has no pods and no start; its status is %+v", j.Status)
 		}
-		w.machines.ends = succeed
+		w.Machines.Ends = succeed
 		suspend(false)
-		w.tick(20 * time.Second)
+		w.Tick(20 * time.Second)
 		w.expectJob("j", "active 0, succeeded 4, failed 0, [SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached]")
 		for _, reason := range []string{"Suspended", "Resumed", "Completed", "SuccessfulCreate", "SuccessfulDelete"} {
-			if len(w.events(reason)) == 0 {
+			if len(w.Events(reason)) == 0 {
 				t.Errorf("no event %s", reason)
 			}
 		}
@@ -260,11 +256,11 @@ func TestJobSuspendsAndResumes(t *testing.T) {
 // A finished job goes when its time is up, and takes its pods with it.
 func TestFinishedJobsGo(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
-		w.machines.ends = succeed
+		w.Machines.Ends = succeed
 		create(w, newJob("j", times(2, 2), func(s *batchv1.JobSpec) { s.TTLSecondsAfterFinished = ptr.To[int32](60) }))
-		w.tick(30 * time.Second)
+		w.Tick(30 * time.Second)
 		w.expectJob("j", "active 0, succeeded 2, failed 0, [SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached]")
-		w.tick(time.Minute)
+		w.Tick(time.Minute)
 		if exists[*batchv1.Job](w, "default", "j") || len(w.jobPods("j")) > 0 {
 			t.Errorf("a minute later the job (%v) or its pods (%d) are still there", exists[*batchv1.Job](w, "default", "j"), len(w.jobPods("j")))
 		}
@@ -277,9 +273,9 @@ func TestDeletedJobsHoldNoPods(t *testing.T) {
 		t.Run(string(how), func(t *testing.T) {
 			inWorld(t, 1, nil, func(w *world) {
 				create(w, newJob("j", times(3, 3)))
-				w.tick(5 * time.Second)
+				w.Tick(5 * time.Second)
 				remove[*batchv1.Job](w, "default", "j", how)
-				w.tick(20 * time.Second)
+				w.Tick(20 * time.Second)
 				if exists[*batchv1.Job](w, "default", "j") {
 					t.Error("the job is still there")
 				}
@@ -300,9 +296,9 @@ func TestDeletedJobsHoldNoPods(t *testing.T) {
 // Failed pods are replaced after 10s, 20s, 40s: the documented back-off.
 func TestJobBacksOff(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
-		w.machines.ends = failFirst(3, 1)
+		w.Machines.Ends = failFirst(3, 1)
 		create(w, newJob("j"))
-		w.tick(10 * time.Minute)
+		w.Tick(10 * time.Minute)
 		pods := w.jobPods("j")
 		slices.SortFunc(pods, func(a, b *corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 		if len(pods) != 4 {
@@ -324,19 +320,19 @@ func TestJobReplacesPodsThatAreDeleted(t *testing.T) {
 		t.Run(string(policy), func(t *testing.T) {
 			inWorld(t, 1, nil, func(w *world) {
 				create(w, newJob("j", func(s *batchv1.JobSpec) { s.PodReplacementPolicy = &policy }))
-				w.tick(5 * time.Second)
+				w.Tick(5 * time.Second)
 				first := w.jobPods("j")[0]
-				w.machines.kill("node-1", true) // it will not say how the pod ends
-				if err := client.Of[*corev1.Pod](w.admin).Delete(w.Context(), "default", first.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](20)}); err != nil {
+				w.Machines.Kill("node-1", true) // it will not say how the pod ends
+				if err := client.Of[*corev1.Pod](w.Admin).Delete(w.Context(), "default", first.Name, metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](20)}); err != nil {
 					t.Fatal(err)
 				}
-				w.tick(15 * time.Second)
+				w.Tick(15 * time.Second)
 				if got := len(w.jobPods("j")); got != early {
 					t.Errorf("%d pods while the first is ending, want %d", got, early)
 				}
-				w.machines.ends = succeed
-				w.machines.kill("node-1", false)
-				w.tick(30 * time.Second)
+				w.Machines.Ends = succeed
+				w.Machines.Kill("node-1", false)
+				w.Tick(30 * time.Second)
 				w.expectJob("j", "active 0, succeeded 1, failed 1, [SuccessCriteriaMet/CompletionsReached Complete/CompletionsReached]")
 			})
 		})

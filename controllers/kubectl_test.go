@@ -16,6 +16,8 @@ import (
 	"k8s.io/client-go/rest"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 	"k8s.io/kubectl/pkg/polymorphichelpers"
+
+	"github.com/miniorch/miniorch/controllers/controllertest"
 )
 
 // direct serves requests by calling a handler: HTTP without a network, which virtual time needs.
@@ -30,7 +32,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 // The code of kubectl itself reads and turns back what the controllers write.
 func TestKubectlRollout(t *testing.T) {
 	inWorld(t, 2, nil, func(w *world) {
-		clientset, err := kubernetes.NewForConfig(&rest.Config{Host: "http://server", BearerToken: adminToken, Transport: direct{w.handler}})
+		clientset, err := kubernetes.NewForConfig(&rest.Config{Host: "http://server", BearerToken: controllertest.AdminToken, Transport: direct{w.Handler}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,16 +40,16 @@ func TestKubectlRollout(t *testing.T) {
 		d := webDeployment(3, "v1")
 		d.Annotations = map[string]string{"kubernetes.io/change-cause": "the first"}
 		create(w, d)
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		k.expect(k.status(), `deployment "web" successfully rolled out`)
 
 		edit(w, "default", "web", func(d *appsv1.Deployment) {
 			d.Annotations["kubernetes.io/change-cause"] = "the second"
 			setImage("v2")(d)
 		})
-		w.tick(500 * time.Millisecond)
+		w.Tick(500 * time.Millisecond)
 		k.expect(k.status(), `Waiting for deployment "web" rollout to finish: 1 out of 3 new replicas have been updated...`)
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		k.expect(k.status(), `deployment "web" successfully rolled out`)
 		k.expect(k.history(0), "REVISION  CHANGE-CAUSE\n1         the first\n2         the second")
 		if got := k.history(1); !strings.Contains(got, "Image:\tv1") {
@@ -55,11 +57,11 @@ func TestKubectlRollout(t *testing.T) {
 		}
 
 		k.expect(k.undo(0), "rolled back")
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		k.expect(k.history(0), "REVISION  CHANGE-CAUSE\n2         the second\n3         the first")
 		k.expect(k.undo(3), "skipped rollback (current template already matches revision 3)")
 		k.expect(k.undo(2), "rolled back")
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		for _, p := range list[*corev1.Pod](w, "default", "app=web") {
 			if image := p.Spec.Containers[0].Image; image != "v2" {
 				t.Errorf("after two rollbacks a pod runs %s", image)

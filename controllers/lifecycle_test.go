@@ -33,13 +33,13 @@ func TestDeletionPropagates(t *testing.T) {
 		t.Run(string(tc.how), func(t *testing.T) {
 			inWorld(t, 2, nil, func(w *world) {
 				create(w, webDeployment(3, "v1"))
-				w.tick(5 * time.Second)
+				w.Tick(5 * time.Second)
 				remove[*appsv1.Deployment](w, "default", "web", tc.how)
-				w.tick(500 * time.Millisecond) // pods take a second to go
+				w.Tick(500 * time.Millisecond) // pods take a second to go
 				if got := w.left(); got != tc.soon {
 					t.Errorf("soon there are %s, want %s", got, tc.soon)
 				}
-				w.tick(time.Minute)
+				w.Tick(time.Minute)
 				if got := w.left(); got != tc.later {
 					t.Errorf("later there are %s, want %s", got, tc.later)
 				}
@@ -89,10 +89,10 @@ func TestGarbage(t *testing.T) {
 		{"an owner in another namespace is none", func(w *world) {
 			create(w, &corev1.Namespace{ObjectMeta: meta("", "far")})
 			owner := configmap(w, "far", "owner")
-			w.tick(time.Second)
+			w.Tick(time.Second)
 			configmap(w, "default", "child", owner)
-			w.tick(time.Second)
-			if said := strings.Join(w.events("OwnerRefInvalidNamespace"), ""); !strings.Contains(said, `does not exist in namespace "default"`) {
+			w.Tick(time.Second)
+			if said := strings.Join(w.Events("OwnerRefInvalidNamespace"), ""); !strings.Contains(said, `does not exist in namespace "default"`) {
 				w.Errorf("events say %q of a reference into another namespace", said)
 			}
 		}, ""},
@@ -105,7 +105,7 @@ func TestGarbage(t *testing.T) {
 		{"one owner of two lives", func(w *world) {
 			a, b := configmap(w, "default", "a"), configmap(w, "default", "b")
 			configmap(w, "default", "child", a, b)
-			w.tick(time.Second)
+			w.Tick(time.Second)
 			remove[*corev1.ConfigMap](w, "default", "a", "Background")
 		}, "b child"},
 		// Conformance "Garbage Collector, multiple owners".
@@ -113,7 +113,7 @@ func TestGarbage(t *testing.T) {
 			a, b := configmap(w, "default", "a"), configmap(w, "default", "b")
 			configmap(w, "default", "both", a, b)
 			configmap(w, "default", "only", a)
-			w.tick(time.Second)
+			w.Tick(time.Second)
 			remove[*corev1.ConfigMap](w, "default", "a", "Foreground")
 		}, "b both"},
 		// Conformance "Garbage Collector, dependency cycle".
@@ -124,14 +124,14 @@ func TestGarbage(t *testing.T) {
 			b := configmap(w, "default", "b", a)
 			c := configmap(w, "default", "c", b)
 			configmap(w, "default", "d", c)
-			w.tick(time.Second)
+			w.Tick(time.Second)
 			remove[*corev1.ConfigMap](w, "default", "a", "Foreground")
 		}, ""},
 		{"orphaning releases the direct dependents only", func(w *world) {
 			a := configmap(w, "default", "a")
 			b := configmap(w, "default", "b", a)
 			configmap(w, "default", "c", b)
-			w.tick(time.Second)
+			w.Tick(time.Second)
 			remove[*corev1.ConfigMap](w, "default", "a", "Orphan")
 		}, "b c"},
 		{"an owner of a kind that is not served may live", func(w *world) {
@@ -144,7 +144,7 @@ func TestGarbage(t *testing.T) {
 		t.Run(tc.reason, func(t *testing.T) {
 			inWorld(t, 0, nil, func(w *world) {
 				tc.do(w)
-				w.tick(10 * time.Second)
+				w.Tick(10 * time.Second)
 				if got := w.configmaps("default"); got != tc.want {
 					t.Errorf("left are %q, want %q", got, tc.want)
 				}
@@ -158,7 +158,7 @@ func cycle(w *world, how metav1.DeletionPropagation) {
 	b := configmap(w, "default", "b", a)
 	c := configmap(w, "default", "c", b)
 	edit(w, "default", "a", func(m *corev1.ConfigMap) { m.OwnerReferences = refsTo(c) })
-	w.tick(time.Second)
+	w.Tick(time.Second)
 	remove[*corev1.ConfigMap](w, "default", "a", how)
 }
 
@@ -166,7 +166,7 @@ func cycle(w *world, how metav1.DeletionPropagation) {
 func TestNamespaceDeletion(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		create(w, &corev1.Namespace{ObjectMeta: meta("", "team")})
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		create(w, &corev1.Pod{ObjectMeta: meta("team", "pod"), Spec: template("v1").Spec})
 		s := webService()
 		s.Namespace = "team"
@@ -174,13 +174,13 @@ func TestNamespaceDeletion(t *testing.T) {
 		held := &corev1.ConfigMap{ObjectMeta: meta("team", "held")}
 		held.Finalizers = []string{"example.com/hold"}
 		create(w, held)
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		remove[*corev1.Namespace](w, "", "team", "Background")
-		w.tick(500 * time.Millisecond)
+		w.Tick(500 * time.Millisecond)
 		if !exists[*corev1.Service](w, "team", "web") || get[*corev1.Pod](w, "team", "pod").DeletionTimestamp == nil {
 			t.Error("pods do not go first")
 		}
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		if exists[*corev1.Service](w, "team", "web") || exists[*corev1.Pod](w, "team", "pod") {
 			t.Error("the service or the pod is still there")
 		}
@@ -194,7 +194,7 @@ func TestNamespaceDeletion(t *testing.T) {
 			t.Errorf("the conditions say %q, want %q", said, want)
 		}
 		edit(w, "team", "held", func(m *corev1.ConfigMap) { m.Finalizers = nil })
-		w.tick(100 * time.Millisecond)
+		w.Tick(100 * time.Millisecond)
 		if exists[*corev1.Namespace](w, "", "team") {
 			t.Error("the namespace is still there")
 		}

@@ -57,7 +57,7 @@ func TestNodeDeath(t *testing.T) {
 	inWorld(t, 3, nil, func(w *world) {
 		create(w, webDeployment(3, "v1"))
 		create(w, webService())
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		steps := []struct {
 			reason                   string
 			do                       func()
@@ -65,7 +65,7 @@ func TestNodeDeath(t *testing.T) {
 			where, endpoints, taints string
 		}{
 			{"all is well", func() {}, 0, "map[node-1:1 node-2:1 node-3:1]", "map[node-1:1 node-2:1 node-3:1]", ""},
-			{"a node falls silent: within the grace period nothing happens", func() { w.machines.kill("node-2", true) }, 29 * time.Second,
+			{"a node falls silent: within the grace period nothing happens", func() { w.Machines.Kill("node-2", true) }, 29 * time.Second,
 				"map[node-1:1 node-2:1 node-3:1]", "map[node-1:1 node-2:1 node-3:1]", ""},
 			{"then it is unreachable, and takes no traffic", func() {}, 15 * time.Second, "map[node-1:1 node-3:1]", "map[node-1:1 node-3:1]",
 				"node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute"},
@@ -73,11 +73,11 @@ func TestNodeDeath(t *testing.T) {
 				"node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute"},
 			{"then they are replaced elsewhere", func() {}, 25 * time.Second, "map[node-1:2 node-3:1]", "map[node-1:2 node-3:1]",
 				"node.kubernetes.io/unreachable:NoSchedule node.kubernetes.io/unreachable:NoExecute"},
-			{"the node comes back", func() { w.machines.kill("node-2", false) }, 15 * time.Second, "map[node-1:2 node-3:1]", "map[node-1:2 node-3:1]", ""},
+			{"the node comes back", func() { w.Machines.Kill("node-2", false) }, 15 * time.Second, "map[node-1:2 node-3:1]", "map[node-1:2 node-3:1]", ""},
 		}
 		for _, s := range steps {
 			s.do()
-			w.tick(s.wait)
+			w.Tick(s.wait)
 			if got := w.where(); got != s.where {
 				t.Errorf("%s: pods are at %s, want %s", s.reason, got, s.where)
 			}
@@ -94,11 +94,11 @@ func TestNodeDeath(t *testing.T) {
 func TestFullOutageEvictsNobody(t *testing.T) {
 	inWorld(t, 2, nil, func(w *world) {
 		create(w, webDeployment(2, "v1"))
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		before := list[*corev1.Pod](w, "default", "app=web")
-		w.machines.kill("node-1", true)
-		w.machines.kill("node-2", true)
-		w.tick(time.Hour)
+		w.Machines.Kill("node-1", true)
+		w.Machines.Kill("node-2", true)
+		w.Tick(time.Hour)
 		for _, p := range before {
 			if get[*corev1.Pod](w, "default", p.Name).DeletionTimestamp != nil {
 				t.Errorf("pod %s is evicted although no node is left", p.Name)
@@ -107,9 +107,9 @@ func TestFullOutageEvictsNobody(t *testing.T) {
 		if got := w.taints("node-1"); got != "node.kubernetes.io/unreachable:NoSchedule" {
 			t.Errorf("taints are %q", got)
 		}
-		w.machines.kill("node-1", false)
-		w.machines.kill("node-2", false)
-		w.tick(30 * time.Second)
+		w.Machines.Kill("node-1", false)
+		w.Machines.Kill("node-2", false)
+		w.Tick(30 * time.Second)
 		if got := w.where(); got != "map[node-1:1 node-2:1]" {
 			t.Errorf("after the outage pods are at %s, want where they were", got)
 		}
@@ -129,7 +129,7 @@ func TestTaintEviction(t *testing.T) {
 		tolerating("never")
 		tolerating("short", 5)
 		tolerating("long", 60)
-		w.tick(5 * time.Second)
+		w.Tick(5 * time.Second)
 		left := func() string {
 			var names []string
 			for _, p := range list[*corev1.Pod](w, "default", "") {
@@ -146,24 +146,24 @@ func TestTaintEviction(t *testing.T) {
 			})
 		}
 		taint(true)
-		w.tick(100 * time.Millisecond)
+		w.Tick(100 * time.Millisecond)
 		if p := get[*corev1.Pod](w, "default", "never"); p.DeletionTimestamp == nil || api.PodCondition(p, corev1.DisruptionTarget).Reason != "DeletionByTaintManager" {
 			t.Errorf("a pod that does not tolerate the taint: %v, %v", p.DeletionTimestamp, p.Status.Conditions)
 		}
-		w.tick(4 * time.Second)
+		w.Tick(4 * time.Second)
 		if got := left(); got != "long short" {
 			t.Errorf("after 4s %q are left", got)
 		}
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if got := left(); got != "long" {
 			t.Errorf("after 7s %q are left", got)
 		}
 		taint(false)
-		w.tick(time.Hour)
+		w.Tick(time.Hour)
 		if got := left(); got != "long" {
 			t.Errorf("the taint was removed in time, but %q are left", got)
 		}
-		if said := w.events("TaintManagerEviction"); len(said) == 0 {
+		if said := w.Events("TaintManagerEviction"); len(said) == 0 {
 			t.Log("no eviction events are left after an hour, which is their time to live")
 		}
 	})
@@ -172,14 +172,14 @@ func TestTaintEviction(t *testing.T) {
 func TestPodsOfVanishedNodes(t *testing.T) {
 	inWorld(t, 2, nil, func(w *world) {
 		create(w, webDeployment(2, "v1"))
-		w.tick(5 * time.Second)
-		w.machines.kill("node-1", true)
+		w.Tick(5 * time.Second)
+		w.Machines.Kill("node-1", true)
 		remove[*corev1.Node](w, "", "node-1", "Background")
-		w.tick(30 * time.Second)
+		w.Tick(30 * time.Second)
 		if got := len(list[*corev1.Pod](w, "default", "app=web")); got != 2 {
 			t.Errorf("%d pods while the node may come back, want 2", got)
 		}
-		w.tick(20 * time.Second)
+		w.Tick(20 * time.Second)
 		if got := w.where(); got != "map[node-2:2]" {
 			t.Errorf("pods are at %s, want both on the node that is left", got)
 		}
@@ -192,12 +192,12 @@ func TestUnscheduledTerminatingPodGoes(t *testing.T) {
 		p.Finalizers = []string{"example.com/hold"}
 		create(w, p)
 		remove[*corev1.Pod](w, "default", "lost", "Background")
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		if !exists[*corev1.Pod](w, "default", "lost") {
 			t.Fatal("a finalizer was not waited for")
 		}
 		edit(w, "default", "lost", func(p *corev1.Pod) { p.Finalizers = nil })
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		if exists[*corev1.Pod](w, "default", "lost") {
 			t.Error("the pod stays for ever")
 		}
@@ -207,19 +207,19 @@ func TestUnscheduledTerminatingPodGoes(t *testing.T) {
 func TestCordonAndPressure(t *testing.T) {
 	inWorld(t, 1, nil, func(w *world) {
 		edit(w, "", "node-1", func(n *corev1.Node) { n.Spec.Unschedulable = true })
-		w.tick(time.Second) // the taint is written: no more conflicts
+		w.Tick(time.Second) // the taint is written: no more conflicts
 		n := get[*corev1.Node](w, "", "node-1").DeepCopy()
 		api.NodeCondition(n, corev1.NodeDiskPressure).Status = corev1.ConditionTrue
-		if _, err := client.Of[*corev1.Node](w.admin).UpdateStatus(t.Context(), n); err != nil {
+		if _, err := client.Of[*corev1.Node](w.Admin).UpdateStatus(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		if got := w.taints("node-1"); got != "node.kubernetes.io/unschedulable:NoSchedule node.kubernetes.io/disk-pressure:NoSchedule" &&
 			got != "node.kubernetes.io/disk-pressure:NoSchedule node.kubernetes.io/unschedulable:NoSchedule" {
 			t.Errorf("taints are %q", got)
 		}
 		edit(w, "", "node-1", func(n *corev1.Node) { n.Spec.Unschedulable = false })
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		if got := w.taints("node-1"); got != "node.kubernetes.io/disk-pressure:NoSchedule" {
 			t.Errorf("taints are %q after uncordon", got)
 		}

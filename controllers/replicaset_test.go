@@ -22,9 +22,9 @@ func TestAdoptAndRelease(t *testing.T) {
 		orphan := &corev1.Pod{ObjectMeta: meta("default", "orphan"), Spec: template("v1").Spec}
 		orphan.Labels = map[string]string{"app": "web"}
 		create(w, orphan)
-		w.tick(100 * time.Millisecond)
+		w.Tick(100 * time.Millisecond)
 		rs := create(w, webSet(1))
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if ref := metav1.GetControllerOf(get[*corev1.Pod](w, "default", "orphan")); ref == nil || ref.UID != rs.UID {
 			t.Errorf("the orphan is controlled by %v, want the set", ref)
 		}
@@ -32,7 +32,7 @@ func TestAdoptAndRelease(t *testing.T) {
 			t.Errorf("%d pods, want the adopted one", got)
 		}
 		edit(w, "default", "orphan", func(p *corev1.Pod) { p.Labels["app"] = "else" })
-		w.tick(3 * time.Second)
+		w.Tick(3 * time.Second)
 		if ref := metav1.GetControllerOf(get[*corev1.Pod](w, "default", "orphan")); ref != nil {
 			t.Errorf("the pod that matches no longer is controlled by %v", ref)
 		}
@@ -64,7 +64,7 @@ func TestRefusedPodsAreAskedForSlowly(t *testing.T) {
 	between := func(tr client.Transport) client.Transport { return refusing{tr, &refuse, &asked} }
 	inWorld(t, 1, between, func(w *world) {
 		create(w, webSet(100))
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		if n := asked.Load(); n == 0 || n > 20 {
 			t.Errorf("%d pods were asked for in ten seconds, want a few", n)
 		}
@@ -72,11 +72,11 @@ func TestRefusedPodsAreAskedForSlowly(t *testing.T) {
 		if len(rs.Status.Conditions) != 1 || rs.Status.Conditions[0].Reason != "FailedCreate" || !strings.Contains(rs.Status.Conditions[0].Message, "forbidden") {
 			t.Errorf("conditions are %v, want why no pod is created", rs.Status.Conditions)
 		}
-		if len(w.events("FailedCreate")) == 0 {
+		if len(w.Events("FailedCreate")) == 0 {
 			t.Error("no event tells that pods are refused")
 		}
 		refuse.Store(false)
-		w.tick(2 * time.Minute) // the longest back-off
+		w.Tick(2 * time.Minute) // the longest back-off
 		rs = get[*appsv1.ReplicaSet](w, "default", "web")
 		if rs.Status.AvailableReplicas != 100 || len(rs.Status.Conditions) != 0 {
 			t.Errorf("%d pods are available, conditions %v; want 100 and none", rs.Status.AvailableReplicas, rs.Status.Conditions)
@@ -89,11 +89,11 @@ func TestMinReadySecondsAreWaitedFor(t *testing.T) {
 		rs := webSet(2)
 		rs.Spec.MinReadySeconds = 30
 		create(w, rs)
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		if s := get[*appsv1.ReplicaSet](w, "default", "web").Status; s.ReadyReplicas != 2 || s.AvailableReplicas != 0 {
 			t.Errorf("%d ready, %d available after 10s", s.ReadyReplicas, s.AvailableReplicas)
 		}
-		w.tick(25 * time.Second)
+		w.Tick(25 * time.Second)
 		if s := get[*appsv1.ReplicaSet](w, "default", "web").Status; s.AvailableReplicas != 2 {
 			t.Errorf("%d available after 35s", s.AvailableReplicas)
 		}

@@ -85,11 +85,9 @@ func (w *world) run(words []string) string {
 	case "pause", "resume":
 		edit(w, "default", "web", func(d *appsv1.Deployment) { d.Spec.Paused = words[0] == "pause" })
 	case "break": // break <image>: its pods never become ready
-		w.machines.mu.Lock()
-		w.machines.sick[arg(1)] = true
-		w.machines.mu.Unlock()
+		w.Machines.Sicken(arg(1), true)
 	case "kill", "revive":
-		w.machines.kill(arg(1), words[0] == "kill")
+		w.Machines.Kill(arg(1), words[0] == "kill")
 	case "delete": // delete <propagation>
 		remove[*appsv1.Deployment](w, "default", "web", metav1.DeletionPropagation(arg(1)))
 	case "tick":
@@ -97,7 +95,7 @@ func (w *world) run(words []string) string {
 		if err != nil {
 			w.Fatal(err)
 		}
-		w.tick(d)
+		w.Tick(d)
 	case "get":
 		return w.table(arg(1))
 	default:
@@ -138,7 +136,7 @@ func (w *world) table(what string) string {
 			row(n.Name, api.NodeCondition(n, corev1.NodeReady).Status, w.podsOn(n.Name), w.endpointsOn(n.Name), cmp.Or(w.taints(n.Name), "<none>"))
 		}
 	case "decisions":
-		for _, r := range w.decisions.Since(0) {
+		for _, r := range w.Decisions.Since(0) {
 			if r.Component == "controller/deployment" && r.Error == "" { // a stale view loses a conflict now and then
 				row(r.Object.Name, strings.NewReplacer(w.hashes()...).Replace(r.Plan))
 			}

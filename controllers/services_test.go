@@ -18,7 +18,7 @@ func TestServicesHaveEndpoints(t *testing.T) {
 		noSelector := webService()
 		noSelector.Name, noSelector.Spec.Selector = "manual", nil
 		create(w, noSelector)
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		show := func(name string) string {
 			slices, inThem := list[*discoveryv1.EndpointSlice](w, "default", "kubernetes.io/service-name="+name), 0
 			for _, s := range slices {
@@ -43,10 +43,10 @@ func TestServicesHaveEndpoints(t *testing.T) {
 		expect("a service without pods", "web", "slices: true with 0, endpoints of 0")
 		expect("a service without selector is left alone", "manual", "slices: false with 0, no endpoints object")
 		create(w, webDeployment(120, "v1"))
-		w.tick(10 * time.Second)
+		w.Tick(10 * time.Second)
 		expect("with pods", "web", "slices: true with 120, endpoints of 120")
 		remove[*corev1.Service](w, "default", "web", "Background")
-		w.tick(time.Second)
+		w.Tick(time.Second)
 		expect("without the service", "web", "slices: false with 0, no endpoints object")
 	})
 }

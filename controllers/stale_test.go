@@ -1,98 +1,22 @@
 package controllers
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/controllers/control"
+	"github.com/miniorch/miniorch/controllers/controllertest"
 	"github.com/miniorch/miniorch/controllers/replicaset"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
-	"github.com/miniorch/miniorch/pkg/client/clienttest"
 )
-
-// late is a transport whose watches lag behind by up to a time, each on its own, so that
-// views are stale and disagree with one another. Reads and writes are immediate.
-type late struct {
-	client.Transport
-	lag time.Duration
-
-	mu   *sync.Mutex
-	rand *rand.Rand // guarded by mu
-}
-
-func newLate(t client.Transport, lag time.Duration, seed uint64) late {
-	return late{t, lag, &sync.Mutex{}, rand.New(rand.NewPCG(seed, 1))}
-}
-
-func (l late) delay() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Duration(l.rand.Float64() * float64(l.lag))
-}
-
-func (l late) Watch(ctx context.Context, req client.Request, opts metav1.ListOptions) (watch.Interface, error) {
-	from, err := l.Transport.Watch(ctx, req, opts)
-	if err != nil {
-		return nil, err
-	}
-	w := &lateWatch{from: from, events: make(chan watch.Event), stopped: make(chan struct{}), delay: l.delay}
-	go w.forward()
-	return w, nil
-}
-
-type lateWatch struct {
-	from    watch.Interface
-	events  chan watch.Event
-	stopped chan struct{}
-	once    sync.Once
-	delay   func() time.Duration
-}
-
-func (w *lateWatch) ResultChan() <-chan watch.Event { return w.events }
-
-func (w *lateWatch) Stop() { w.once.Do(func() { close(w.stopped) }) }
-
-// forward passes events on in order, in lumps: all that has come while it slept.
-func (w *lateWatch) forward() {
-	defer close(w.events)
-	defer w.from.Stop()
-	for e := range w.from.ResultChan() {
-		lump := []watch.Event{e}
-		timer := time.NewTimer(w.delay())
-		for waiting := true; waiting; {
-			select {
-			case e, ok := <-w.from.ResultChan():
-				if !ok {
-					return
-				}
-				lump = append(lump, e)
-			case <-timer.C:
-				waiting = false
-			case <-w.stopped:
-				return
-			}
-		}
-		for _, e := range lump {
-			select {
-			case w.events <- e:
-			case <-w.stopped:
-				return
-			}
-		}
-	}
-}
 
 func (w *world) active() int {
 	n := 0
@@ -108,17 +32,12 @@ func (w *world) active() int {
 // happens when leadership, which is a hint, is with two.
 func (w *world) leaders(n int, lag time.Duration, seed uint64) {
 	for i := range n {
-		transport := newLate(w.admin, lag, seed*10+uint64(i))
-		informers := clienttest.NewInformers(w, transport)
-		c := replicaset.New(transport, informers, control.Config{Logger: slog.New(slog.DiscardHandler), Decisions: w.decisions})
-		clienttest.Run(w, informers.Run)
-		clienttest.Run(w, func(ctx context.Context) error {
-			if err := informers.WaitForSync(ctx); err != nil {
-				return err
-			}
-			return c.Run(ctx)
-		})
+		w.Cleanup(w.Start(controllertest.NewLate(w.Admin, lag, seed*10+uint64(i)), makeReplicaSets))
 	}
+}
+
+func makeReplicaSets(t client.Transport, informers *client.Informers, cfg control.Config) controllertest.Runner {
+	return replicaset.New(t, informers, cfg)
 }
 
 func webSet(n int32) *appsv1.ReplicaSet {
@@ -150,7 +69,7 @@ func (w *world) molest(strict bool, chance *rand.Rand) {
 	w.Helper()
 	want := 5
 	create(w, webSet(int32(want)))
-	w.tick(20 * time.Second)
+	w.Tick(20 * time.Second)
 	for step := range 60 {
 		most, least := want, 0
 		switch pods := list[*corev1.Pod](w, "default", "app=web"); chance.IntN(4) {
@@ -161,36 +80,36 @@ func (w *world) molest(strict bool, chance *rand.Rand) {
 					grace *= int64(chance.IntN(2))
 				}
 				p := pods[chance.IntN(len(pods))]
-				if err := client.Of[*corev1.Pod](w.admin).Delete(w.Context(), "default", p.Name, metav1.DeleteOptions{GracePeriodSeconds: &grace}); err != nil {
+				if err := client.Of[*corev1.Pod](w.Admin).Delete(w.Context(), "default", p.Name, metav1.DeleteOptions{GracePeriodSeconds: &grace}); err != nil {
 					w.Fatal(err)
 				}
 			}
 		case 1:
-			w.tick(15 * time.Second) // everybody has seen everything
+			w.Tick(15 * time.Second) // everybody has seen everything
 			least = min(w.active(), want)
 			was := want
 			want = chance.IntN(8)
 			most, least = max(was, want), min(least, want)
 			edit(w, "default", "web", func(rs *appsv1.ReplicaSet) { rs.Spec.Replicas = ptr.To(int32(want)) })
 			for range 30 {
-				w.tick(500 * time.Millisecond)
+				w.Tick(500 * time.Millisecond)
 				w.expectActive(step, most, least, strict)
 			}
 			continue
 		}
 		for range 1 + chance.IntN(10) {
-			w.tick(200 * time.Millisecond)
+			w.Tick(200 * time.Millisecond)
 			w.expectActive(step, most, 0, strict)
 		}
 	}
-	w.tick(30 * time.Second)
+	w.Tick(30 * time.Second)
 	w.expectActive(-1, want, want, true)
 }
 
 func (w *world) expectActive(step, most, least int, strict bool) {
 	w.Helper()
 	if n := w.active(); n > most || strict && n < least {
-		for _, r := range w.decisions.Since(0) {
+		for _, r := range w.Decisions.Since(0) {
 			w.Logf("%s %s %s %s", r.Time.Format("05.000"), r.Component, r.Plan, r.Error)
 		}
 		w.Fatalf("step %d: %d active pods, want %d to %d", step, n, least, most)
