@@ -131,7 +131,7 @@ func (w *worker) step(ctx context.Context) (wake time.Time, gone bool) {
 	now := w.k.cfg.Clock.Now()
 	observed := w.observe(ctx, now)
 	plan, status := lifecycle.Step(w.pod, observed, now)
-	if w.pod.DeletionTimestamp != nil && w.report.stored(w.pod, &status) {
+	if w.pod.DeletionTimestamp != nil && !w.report.writing && w.report.stored(w.pod, &status) {
 		observed.Reported = true
 		plan, status = lifecycle.Step(w.pod, observed, now)
 	}

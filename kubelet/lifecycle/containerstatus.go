@@ -44,7 +44,7 @@ func (v *view) containerStatuses(units []*unit, old []corev1.ContainerStatus) []
 }
 
 func (v *view) containerStatus(u *unit, old *corev1.ContainerStatus) corev1.ContainerStatus {
-	if u.latest == nil && old != nil && old.ContainerID != "" && v.mustStop() {
+	if v.mustStop() && u.outlivedBy(old) {
 		return forgotten(old)
 	}
 	s := corev1.ContainerStatus{Name: u.spec.Name, Image: u.spec.Image, Ready: u.ready()}
@@ -175,6 +175,15 @@ func (u *unit) terminated(c *container.Container) *corev1.ContainerStateTerminat
 		t.Message = m
 	}
 	return t
+}
+
+// outlivedBy reports whether a status tells of an instance that came after all that are left:
+// those of a pod that goes are removed in any order.
+func (u *unit) outlivedBy(old *corev1.ContainerStatus) bool {
+	if old == nil || old.ContainerID == "" {
+		return false
+	}
+	return u.latest == nil || u.latest.RestartCount < int(old.RestartCount)
 }
 
 // forgotten is the status of a container that is no longer there, and never will be again.

@@ -178,6 +178,17 @@ func TestStatusOfStoppedPodWithoutContainers(t *testing.T) {
 	}
 }
 
+// TestStatusNeverGoesBack: the instances of a pod that goes are removed in any order, and the one
+// before the last does not speak for the last.
+func TestStatusNeverGoesBack(t *testing.T) {
+	p := pod(deletedPod(30))
+	_, p.Status = Step(p, seen(exited("c", 0, instance(1, "1")), exited("c", 7)), at(time.Minute))
+	_, s := Step(p, seen(exited("c", 7)), at(time.Minute))
+	if diff := cmp.Diff(p.Status.ContainerStatuses, s.ContainerStatuses); diff != "" {
+		t.Errorf("the status changed when the last instance was removed first (-before +after):\n%s", diff)
+	}
+}
+
 func TestTerminationMessagesAreCut(t *testing.T) {
 	p := pod(policy(corev1.RestartPolicyNever))
 	_, s := Step(p, seen(exited("c", 0)).with(func(o *Observed) {
