@@ -28,6 +28,12 @@ func (r *Runtime) Attach(ctx context.Context, id string, req container.AttachReq
 	if req.Stdin != nil && info.Labels[labelStdin] == "" {
 		return fail(container.ErrNoStdin)
 	}
+	// The log writer serves for some moments more after the container has exited.
+	if c, err := r.inspect(ctx, info); err != nil {
+		return fail(err)
+	} else if c.State == container.StateExited {
+		return fail(container.ErrNotRunning)
+	}
 	conn, err := dialStdio(r.stdioDir(id))
 	if err != nil {
 		return fail(r.explainNoSession(ctx, id, err))
