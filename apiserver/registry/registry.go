@@ -18,6 +18,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/registry/discovery"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
+	"github.com/miniorch/miniorch/apiserver/registry/policy"
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 
@@ -40,6 +41,7 @@ func All(cfg Config) []resource.Descriptor {
 		coordination.Kinds(),
 		apps.Kinds(),
 		batch.Kinds(),
+		policy.Kinds(),
 		events.Kinds(cfg.EventTTL),
 	)
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	policyv1 "k8s.io/api/policy/v1"
 )
 
 // roster lists the kinds that have a Go type, each with its REST resource. Adding a
@@ -38,6 +39,7 @@ var roster = []struct {
 	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
 	{&batchv1.Job{}, Resource{"batch", "v1", "jobs", "Job", true}},
 	{&batchv1.CronJob{}, Resource{"batch", "v1", "cronjobs", "CronJob", true}},
+	{&policyv1.PodDisruptionBudget{}, Resource{"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true}},
 }
 
 var resourceByType = func() map[reflect.Type]Resource {
