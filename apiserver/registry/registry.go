@@ -18,6 +18,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/registry/discovery"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
+	"github.com/miniorch/miniorch/apiserver/registry/rbac"
 	"github.com/miniorch/miniorch/apiserver/registry/policy"
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
@@ -43,5 +44,6 @@ func All(cfg Config) []resource.Descriptor {
 		batch.Kinds(),
 		policy.Kinds(),
 		events.Kinds(cfg.EventTTL),
+		rbac.Kinds(),
 	)
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	policyv1 "k8s.io/api/policy/v1"
 )
 
@@ -39,6 +40,10 @@ var roster = []struct {
 	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
 	{&batchv1.Job{}, Resource{"batch", "v1", "jobs", "Job", true}},
 	{&batchv1.CronJob{}, Resource{"batch", "v1", "cronjobs", "CronJob", true}},
+	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},
+	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
+	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},
+	{&rbacv1.ClusterRoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", false}},
 	{&policyv1.PodDisruptionBudget{}, Resource{"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true}},
 }
 
