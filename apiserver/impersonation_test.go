@@ -5,9 +5,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/pki"
 )
 
@@ -44,6 +46,21 @@ func TestImpersonation(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a node's proxy and DNS are themselves", func(t *testing.T) {
+		for user, allowed := range map[string]bool{auth.UserProxy: true, auth.UserDNS: true, auth.UserScheduler: false} {
+			t.Run(user, func(t *testing.T) {
+				transport := must(client.NewHTTP(client.HTTPConfig{Server: c.url, CAData: c.security.CA.PEM(), CertData: node.Cert, KeyData: node.Key, As: user}))(t)
+				_, _, err := client.Of[*corev1.Service](transport).List(t.Context(), "", metav1.ListOptions{})
+				if (err == nil) != allowed {
+					t.Errorf("listing Services: %v", err)
+				}
+				_, err = client.Of[*corev1.Service](transport).Create(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "default"}})
+				if !apierrors.IsForbidden(err) {
+					t.Errorf("creating a Service: %v, want that it is forbidden", err)
+				}
+			})
+		}
+	})
 	t.Run("admission sees who is meant", func(t *testing.T) {
 		headers := []string{"Impersonate-User", "system:node:a", "Impersonate-Group", auth.GroupNodes}
 		must(c.admin("").CoreV1().Nodes().Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, metav1.CreateOptions{}))(t)

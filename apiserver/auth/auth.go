@@ -24,6 +24,8 @@ const (
 	UserAPIServer         = "system:apiserver"
 	UserControllerManager = "system:kube-controller-manager"
 	UserScheduler         = "system:kube-scheduler"
+	UserProxy             = "system:kube-proxy" // on every node; reads Services and where they lead
+	UserDNS               = "system:kube-dns"   // on every node; reads the same
 
 	NodePrefix           = "system:node:" // followed by the node's name
 	ServiceAccountPrefix = "system:serviceaccount:"

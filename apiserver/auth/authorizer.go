@@ -8,6 +8,10 @@ import (
 // Components is the authorizer until role-based access control is there: administrators
 // and the cluster's own components may do everything on resources, nobody else may do
 // anything but look at health and version.
+//
+// Proxy and DNS only read, and only Services and where they lead. They live in the node's
+// process and send what they ask with the node's certificate, as themselves: a node may
+// take on these two lesser names and no other.
 type Components struct{}
 
 // openPaths may be read by anybody, strangers included: load balancers and
@@ -29,13 +33,27 @@ func (Components) Authorize(_ context.Context, a Attributes) (bool, string, erro
 		}
 	}
 	if a.Verb == VerbImpersonate { // or every component could become an administrator
-		return a.User.InGroup(GroupMasters), "", nil
+		return a.User.InGroup(GroupMasters) || isNode(a.User) && a.Resource == "users" && readsServices(a.Name), "", nil
 	}
-	if trusted(a.User) {
-		return true, "", nil
+	if readsServices(a.User.Name) && a.User.InGroup(GroupAuthenticated) && !a.User.InGroup(GroupMasters) {
+		return readsOnly(a) && leadsToServices(a), "", nil
 	}
-	return false, "", nil
+	return trusted(a.User), "", nil
 }
+
+// readsServices tells the users that do nothing else.
+func readsServices(user string) bool { return user == UserProxy || user == UserDNS }
+
+func readsOnly(a Attributes) bool { return a.Verb == "get" || a.Verb == "list" || a.Verb == "watch" }
+
+func leadsToServices(a Attributes) bool {
+	if a.Subresource != "" {
+		return false
+	}
+	return a.Group == "" && a.Resource == "services" || a.Group == "discovery.k8s.io" && a.Resource == "endpointslices"
+}
+
+func isNode(u User) bool { return u.InGroup(GroupNodes) && strings.HasPrefix(u.Name, NodePrefix) }
 
 func trusted(u User) bool {
 	switch {
@@ -46,7 +64,7 @@ func trusted(u User) bool {
 	case u.Name == UserAPIServer, u.Name == UserControllerManager, u.Name == UserScheduler:
 		return true
 	}
-	return u.InGroup(GroupNodes) && strings.HasPrefix(u.Name, NodePrefix)
+	return isNode(u)
 }
 
 // under reports whether path is one of roots or lies below one of them.

@@ -107,6 +107,11 @@ func run(ctx context.Context, o options) error {
 	group.Go(func() error { return ended(ctx, parts.run(ctx)) })
 	group.Go(func() error { return ended(ctx, agent.Run(ctx)) })
 	if !o.disabled("proxy") {
+		informers, err := informersAs("system:kube-proxy", credentials, logger)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
 		p := proxy.New(informers, iptables.New(o.ClusterCIDR, iptables.Run, logger), proxy.Config{
 			NodeName: o.NodeName, Connections: proxy.Conntrack{}, Logger: logger, Decisions: decisions,
 		})
@@ -116,6 +121,11 @@ func run(ctx context.Context, o options) error {
 		if err := dns.Own(o.ClusterDNS); err != nil {
 			return err
 		}
+		informers, err := informersAs("system:kube-dns", credentials, logger)
+		if err != nil {
+			return err
+		}
+		group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
 		server := dns.New(informers, dns.Config{
 			Addresses: o.ClusterDNS, Domain: o.ClusterDomain, Ranges: []netip.Prefix{o.ClusterCIDR, o.ServiceCIDR},
 			ResolvConf: o.ResolvConf, Logger: logger,
@@ -123,6 +133,18 @@ func run(ctx context.Context, o options) error {
 		group.Go(func() error { return ended(ctx, server.Run(ctx)) })
 	}
 	return group.Wait()
+}
+
+// informersAs read the API as a component with an identity of its own: the node's
+// certificate carries the requests, and the API server lets it speak for this user, who may
+// do less than the node.
+func informersAs(user string, credentials client.HTTPConfig, logger *slog.Logger) (*client.Informers, error) {
+	credentials.As = user
+	transport, err := client.NewHTTP(credentials)
+	if err != nil {
+		return nil, fmt.Errorf("reading the credentials for %s: %w", user, err)
+	}
+	return client.NewInformers(transport, client.Config{Logger: logger}), nil
 }
 
 // ended tells a part that failed from one that was told to end.

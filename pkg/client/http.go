@@ -36,6 +36,8 @@ type HTTPConfig struct {
 	Token             string // bearer token; or
 	TokenFile         string // read again when it changes
 
+	As string // the user to act as, if not as oneself; the server must allow it
+
 	Namespace string        // the kubeconfig context's; not used by the transport
 	UserAgent string        // default: the program's name
 	Timeout   time.Duration // of a call that is not a watch and whose context has no deadline; default 30s
@@ -113,6 +115,9 @@ func (t *httpTransport) send(ctx context.Context, c call) (*http.Response, error
 	req.Header.Set("User-Agent", t.cfg.UserAgent)
 	if c.media != "" {
 		req.Header.Set("Content-Type", c.media)
+	}
+	if t.cfg.As != "" {
+		req.Header.Set("Impersonate-User", t.cfg.As)
 	}
 	token, err := t.token()
 	if err != nil {

@@ -36,16 +36,19 @@ type kubeconfigCluster struct {
 }
 
 type kubeconfigUser struct {
-	ClientCertificate     string `json:"client-certificate"`
-	ClientCertificateData []byte `json:"client-certificate-data"`
-	ClientKey             string `json:"client-key"`
-	ClientKeyData         []byte `json:"client-key-data"`
-	Token                 string `json:"token"`
-	TokenFile             string `json:"tokenFile"`
-	Username              string `json:"username"`
-	Impersonate           string `json:"as"`
-	Exec                  any    `json:"exec"`
-	AuthProvider          any    `json:"auth-provider"`
+	ClientCertificate     string         `json:"client-certificate"`
+	ClientCertificateData []byte         `json:"client-certificate-data"`
+	ClientKey             string         `json:"client-key"`
+	ClientKeyData         []byte         `json:"client-key-data"`
+	Token                 string         `json:"token"`
+	TokenFile             string         `json:"tokenFile"`
+	Username              string         `json:"username"`
+	As                    string         `json:"as"`
+	AsUID                 string         `json:"as-uid"`
+	AsGroups              []any          `json:"as-groups"`
+	AsExtra               map[string]any `json:"as-user-extra"`
+	Exec                  any            `json:"exec"`
+	AuthProvider          any            `json:"auth-provider"`
 }
 
 type kubeconfigContext struct {
@@ -97,7 +100,7 @@ func (k *kubeconfig) config(dir string) (HTTPConfig, error) {
 		ServerName: cluster.TLSServerName, Insecure: cluster.InsecureSkipTLSVerify,
 		Namespace: use.Namespace,
 		CertData:  user.ClientCertificateData, KeyData: user.ClientKeyData,
-		Token: user.Token,
+		Token: user.Token, As: user.As,
 	}
 	// Inline data goes before files, as everywhere.
 	if len(cfg.CAData) == 0 {
@@ -152,8 +155,8 @@ func (k *kubeconfig) user(name string) (kubeconfigUser, error) {
 			return u.User, errors.New("auth-provider is not supported")
 		case u.User.Username != "":
 			return u.User, errors.New("username and password are not supported")
-		case u.User.Impersonate != "":
-			return u.User, errors.New("impersonation is not supported")
+		case u.User.AsUID != "" || len(u.User.AsGroups) > 0 || len(u.User.AsExtra) > 0:
+			return u.User, errors.New("as-uid, as-groups and as-user-extra are not supported: only as")
 		}
 		return u.User, nil
 	}
