@@ -18,8 +18,8 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/registry/discovery"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
-	"github.com/miniorch/miniorch/apiserver/registry/rbac"
 	"github.com/miniorch/miniorch/apiserver/registry/policy"
+	"github.com/miniorch/miniorch/apiserver/registry/rbac"
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 

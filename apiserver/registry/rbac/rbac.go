@@ -64,7 +64,9 @@ func subjectNames(subjects []rbacv1.Subject, of string) string {
 }
 
 // validateName takes what can be one part of a URL: role names have colons in them.
-func validateName(name string, prefix bool) []string { return path.ValidatePathSegmentName(name, prefix) }
+func validateName(name string, prefix bool) []string {
+	return path.ValidatePathSegmentName(name, prefix)
+}
 
 // supported is the list of a refusal, in a stable order.
 func supported(kinds map[string]bool) []string { return slices.Sorted(maps.Keys(kinds)) }
