@@ -37,6 +37,8 @@ var roster = []struct {
 	{&coordinationv1.Lease{}, Resource{"coordination.k8s.io", "v1", "leases", "Lease", true}},
 	{&appsv1.ReplicaSet{}, Resource{"apps", "v1", "replicasets", "ReplicaSet", true}},
 	{&appsv1.Deployment{}, Resource{"apps", "v1", "deployments", "Deployment", true}},
+	{&appsv1.StatefulSet{}, Resource{"apps", "v1", "statefulsets", "StatefulSet", true}},
+	{&appsv1.DaemonSet{}, Resource{"apps", "v1", "daemonsets", "DaemonSet", true}},
 	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
 	{&batchv1.Job{}, Resource{"batch", "v1", "jobs", "Job", true}},
 	{&batchv1.CronJob{}, Resource{"batch", "v1", "cronjobs", "CronJob", true}},

@@ -8,6 +8,8 @@ func Kinds() []resource.Descriptor {
 	return []resource.Descriptor{
 		replicaSets(),
 		deployments(),
+		statefulSets(),
+		daemonSets(),
 		controllerRevisions(),
 	}
 }

@@ -95,17 +95,12 @@ func validateDeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
 func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 	path, s := field.NewPath("status"), d.Status
 	errs := kind.NotNegative(s.ObservedGeneration, path.Child("observedGeneration"))
-	counts := []struct {
-		name  string
-		value int32
-	}{
+	counts := []count{
 		{"replicas", s.Replicas}, {"updatedReplicas", s.UpdatedReplicas}, {"readyReplicas", s.ReadyReplicas},
 		{"availableReplicas", s.AvailableReplicas}, {"unavailableReplicas", s.UnavailableReplicas},
 		{"terminatingReplicas", ptr.Deref(s.TerminatingReplicas, 0)},
 	}
-	for _, c := range counts {
-		errs = append(errs, kind.NotNegative(c.value, path.Child(c.name))...)
-	}
+	errs = append(errs, notNegative(path, counts)...)
 	for _, c := range counts[1:4] {
 		if c.value > s.Replicas {
 			errs = append(errs, field.Invalid(path.Child(c.name), c.value, "cannot be greater than status.replicas"))
@@ -114,12 +109,5 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 	if s.AvailableReplicas > s.ReadyReplicas {
 		errs = append(errs, field.Invalid(path.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
 	}
-	collisions := path.Child("collisionCount")
-	if n := s.CollisionCount; n != nil {
-		errs = append(errs, kind.NotNegative(*n, collisions)...)
-	}
-	if was := old.Status.CollisionCount; was != nil && ptr.Deref(s.CollisionCount, -1) < *was {
-		errs = append(errs, field.Invalid(collisions, s.CollisionCount, "cannot be decremented"))
-	}
-	return errs
+	return append(errs, validateCollisions(s.CollisionCount, old.Status.CollisionCount)...)
 }
