@@ -20,6 +20,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/events"
 	"github.com/miniorch/miniorch/apiserver/registry/policy"
 	"github.com/miniorch/miniorch/apiserver/registry/rbac"
+	"github.com/miniorch/miniorch/apiserver/registry/storage"
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
 
@@ -43,6 +44,7 @@ func All(cfg Config) []resource.Descriptor {
 		apps.Kinds(),
 		batch.Kinds(),
 		policy.Kinds(),
+		storage.Kinds(),
 		events.Kinds(cfg.EventTTL),
 		rbac.Kinds(),
 	)

@@ -14,6 +14,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
 )
 
 // roster lists the kinds that have a Go type, each with its REST resource. Adding a
@@ -31,6 +32,8 @@ var roster = []struct {
 	{&corev1.Secret{}, Resource{"", "v1", "secrets", "Secret", true}},
 	{&corev1.Event{}, Resource{"", "v1", "events", "Event", true}},
 	{&corev1.ServiceAccount{}, Resource{"", "v1", "serviceaccounts", "ServiceAccount", true}},
+	{&corev1.PersistentVolume{}, Resource{"", "v1", "persistentvolumes", "PersistentVolume", false}},
+	{&corev1.PersistentVolumeClaim{}, Resource{"", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", true}},
 	{&corev1.ReplicationController{}, Resource{"", "v1", "replicationcontrollers", "ReplicationController", true}},
 	{&eventsv1.Event{}, Resource{"events.k8s.io", "v1", "events", "Event", true}},
 	{&discoveryv1.EndpointSlice{}, Resource{"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true}},
@@ -40,6 +43,12 @@ var roster = []struct {
 	{&appsv1.StatefulSet{}, Resource{"apps", "v1", "statefulsets", "StatefulSet", true}},
 	{&appsv1.DaemonSet{}, Resource{"apps", "v1", "daemonsets", "DaemonSet", true}},
 	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
+	{&storagev1.StorageClass{}, Resource{"storage.k8s.io", "v1", "storageclasses", "StorageClass", false}},
+	{&storagev1.VolumeAttributesClass{}, Resource{"storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", false}},
+	{&storagev1.CSIDriver{}, Resource{"storage.k8s.io", "v1", "csidrivers", "CSIDriver", false}},
+	{&storagev1.CSINode{}, Resource{"storage.k8s.io", "v1", "csinodes", "CSINode", false}},
+	{&storagev1.CSIStorageCapacity{}, Resource{"storage.k8s.io", "v1", "csistoragecapacities", "CSIStorageCapacity", true}},
+	{&storagev1.VolumeAttachment{}, Resource{"storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment", false}},
 	{&batchv1.Job{}, Resource{"batch", "v1", "jobs", "Job", true}},
 	{&batchv1.CronJob{}, Resource{"batch", "v1", "cronjobs", "CronJob", true}},
 	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},

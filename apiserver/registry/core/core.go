@@ -14,6 +14,8 @@ func Kinds() []resource.Descriptor {
 		configMaps(),
 		secrets(),
 		serviceAccounts(),
+		persistentVolumes(),
+		persistentVolumeClaims(),
 		replicationControllers(),
 	}
 }
