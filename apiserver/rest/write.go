@@ -54,8 +54,15 @@ type decideFunc func(current *watchcache.Item) (change, error)
 // what decide would refuse or leave alone because of the cache's state is decided again on
 // the store's. created reports that the key did not exist.
 func (s *Store) mutate(ctx context.Context, key string, dryRun bool, decide decideFunc) (item *watchcache.Item, done changeKind, created bool, err error) {
-	current, _ := s.cache.Get(key)
-	for fresh := false; ; {
+	current, fresh := (*watchcache.Item)(nil), dryRun
+	if dryRun { // no write would find out that the cache's state is an old one
+		if current, _, err = s.current(ctx, key); err != nil {
+			return nil, keep, false, err
+		}
+	} else {
+		current, _ = s.cache.Get(key)
+	}
+	for {
 		if err := ctx.Err(); err != nil {
 			return nil, keep, false, contextError(err, "the write was not done")
 		}

@@ -1,0 +1,326 @@
+package model
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/miniorch/miniorch/pkg/api"
+)
+
+// client is somebody who does one random thing after the other.
+type client struct {
+	w     *world
+	r     *rand.Rand
+	media string
+	set   *kubernetes.Clientset
+	seen  map[place]*state // what it saw last, perhaps long ago
+}
+
+func (w *world) client(n int) *client {
+	c := &client{w: w, r: rand.New(rand.NewPCG(w.seed, uint64(n))), seen: map[place]*state{}, media: runtime.ContentTypeJSON}
+	if n%2 == 1 {
+		c.media = runtime.ContentTypeProtobuf
+	}
+	set, err := kubernetes.NewForConfig(w.config(c.media))
+	if err != nil {
+		w.Fatal(err)
+	}
+	c.set = set
+	return c
+}
+
+func (c *client) rest(k kind) rest.Interface {
+	if k == configMaps {
+		return c.set.CoreV1().RESTClient()
+	}
+	return c.set.AppsV1().RESTClient()
+}
+
+func (c *client) revision() int64 {
+	for {
+		rev, err := c.w.store.Revision(c.w.ctx)
+		if err == nil {
+			return rev
+		}
+		if c.w.ctx.Err() != nil {
+			return 0
+		}
+	}
+}
+
+// newOp makes up a request.
+func (c *client) newOp() *op {
+	c.w.mu.Lock()
+	c.w.number++
+	o := &op{Number: c.w.number}
+	c.w.mu.Unlock()
+	r := c.r
+	o.Place = place{kinds[r.IntN(2)], namespaces[r.IntN(2)], fmt.Sprint("n", r.IntN(4))}
+	verbs := []verb{create, create, put, put, mergePatch, strategicPatch, jsonPatch, apply, apply, apply, remove, removeCollection}
+	if o.Place.kind == deployments {
+		verbs = append(verbs, putStatus, patchStatus, putScale, patchScale)
+	}
+	o.Verb = verbs[r.IntN(len(verbs))]
+	if o.Verb == removeCollection && r.IntN(4) > 0 {
+		o.Verb = remove
+	}
+	o.Manager = []string{"ann", "bob", "cat"}[r.IntN(3)]
+	o.Force, o.DryRun = r.IntN(2) == 0, r.IntN(8) == 0
+	c.fillIn(o)
+	seen := c.seen[o.Place]
+	if seen != nil && r.IntN(2) == 0 && o.Verb != create && o.Verb != jsonPatch && o.Verb != removeCollection {
+		o.Version = seen.Revision
+	}
+	switch {
+	case o.Verb == remove && r.IntN(3) == 0 && seen != nil:
+		o.UID = seen.UID
+	case o.Verb == jsonPatch && seen != nil && r.IntN(2) == 0:
+		o.Test = seen.Fields[o.mark()]
+	case o.Verb == create && r.IntN(5) == 0:
+		o.Place.name = "g-"
+	}
+	return o
+}
+
+// fillIn makes up what is written.
+func (c *client) fillIn(o *op) {
+	r := c.r
+	if slices.Contains([]verb{putStatus, patchStatus, putScale, patchScale, remove}, o.Verb) {
+		return
+	}
+	if o.Verb == removeCollection {
+		o.Place.name, o.Color = "", []string{"red", "blue"}[r.IntN(2)]
+		return
+	}
+	o.Fields = map[string]string{o.mark(): o.value()}
+	for _, name := range []string{"a", "b", "c"} {
+		switch r.IntN(4) {
+		case 0, 1:
+			o.Fields[name] = fmt.Sprint(r.IntN(2))
+		case 2:
+			if o.Verb == mergePatch || o.Verb == strategicPatch {
+				o.Unset = append(o.Unset, name)
+			}
+		}
+	}
+	if o.Verb == create || o.Verb == put {
+		o.Color = []string{"", "red", "blue"}[r.IntN(3)]
+	}
+	o.SetFinalizers = o.Verb == mergePatch && r.IntN(2) == 0
+	if (o.SetFinalizers || o.Verb == create || o.Verb == put) && r.IntN(3) == 0 {
+		o.Finalizers = []string{"example.com/hold"}
+	}
+}
+
+// object is the body of a create, put or apply.
+func (o *op) object() api.Object {
+	meta := metav1.ObjectMeta{Name: o.Place.name, Namespace: o.Place.namespace, ResourceVersion: o.Version, Finalizers: o.Finalizers}
+	if o.Place.name == "g-" {
+		meta.Name, meta.GenerateName = "", "g-"
+	}
+	if o.Color != "" {
+		meta.Labels = map[string]string{colorLabel: o.Color}
+	}
+	if o.Place.kind == configMaps {
+		return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: meta, Data: o.Fields}
+	}
+	meta.Annotations = o.Fields
+	labels := map[string]string{"app": "x"}
+	d := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: meta}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	d.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+	if o.Verb != apply {
+		replicas := int32(o.Number)
+		d.Spec.Replicas = &replicas
+	}
+	d.Status.ObservedGeneration = o.Number // only a status request may say so
+	return d
+}
+
+// patch is the body of a merge or strategic patch.
+func (o *op) patch() []byte {
+	fields := map[string]any{}
+	for name, value := range o.Fields {
+		fields[name] = value
+	}
+	for _, name := range o.Unset {
+		fields[name] = nil
+	}
+	meta, body := map[string]any{}, map[string]any{}
+	if o.Version != "" {
+		meta["resourceVersion"] = o.Version
+	}
+	if o.SetFinalizers {
+		meta["finalizers"] = o.Finalizers
+	}
+	switch {
+	case o.Verb == patchStatus:
+		body["status"] = map[string]any{"observedGeneration": o.Number}
+	case o.Verb == patchScale:
+		body["spec"] = map[string]any{"replicas": o.Number}
+	case o.Place.kind == configMaps:
+		body["data"] = fields
+	default:
+		meta["annotations"] = fields
+	}
+	body["metadata"] = meta
+	return mustJSON(body)
+}
+
+func (o *op) jsonPatch() []byte {
+	root := "/data/"
+	if o.Place.kind == deployments {
+		root = "/metadata/annotations/"
+	}
+	var steps []map[string]any
+	if o.Test != "" {
+		steps = append(steps, map[string]any{"op": "test", "path": root + o.mark(), "value": o.Test})
+	}
+	for name, value := range o.Fields {
+		steps = append(steps, map[string]any{"op": "add", "path": root + name, "value": value})
+	}
+	return mustJSON(steps)
+}
+
+func mustJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // maps and strings
+	}
+	return text
+}
+
+// request makes the HTTP request.
+func (c *client) request(o *op) *rest.Request {
+	k, rc := o.Place.kind, c.rest(o.Place.kind)
+	var dryRun []string
+	if o.DryRun {
+		dryRun = []string{metav1.DryRunAll}
+	}
+	named := func(r *rest.Request) *rest.Request {
+		return r.Resource(k.Name).Namespace(o.Place.namespace).Name(o.Place.name).MaxRetries(0)
+	}
+	updates := &metav1.UpdateOptions{DryRun: dryRun, FieldManager: o.Manager}
+	patches := &metav1.PatchOptions{DryRun: dryRun, FieldManager: o.Manager}
+	switch o.Verb {
+	case create:
+		opts := &metav1.CreateOptions{DryRun: dryRun, FieldManager: o.Manager}
+		return rc.Post().Resource(k.Name).Namespace(o.Place.namespace).MaxRetries(0).VersionedParams(opts, scheme.ParameterCodec).Body(o.object())
+	case put:
+		return named(rc.Put()).VersionedParams(updates, scheme.ParameterCodec).Body(o.object())
+	case putStatus:
+		return named(rc.Put()).SubResource("status").VersionedParams(updates, scheme.ParameterCodec).Body(o.object())
+	case putScale:
+		scale := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: o.Place.name, Namespace: o.Place.namespace, ResourceVersion: o.Version},
+			Spec: autoscalingv1.ScaleSpec{Replicas: int32(o.Number)}}
+		return named(rc.Put()).SubResource("scale").VersionedParams(updates, scheme.ParameterCodec).Body(scale)
+	case mergePatch:
+		return named(rc.Patch(types.MergePatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
+	case strategicPatch:
+		return named(rc.Patch(types.StrategicMergePatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
+	case patchStatus:
+		return named(rc.Patch(types.MergePatchType)).SubResource("status").VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
+	case patchScale:
+		return named(rc.Patch(types.MergePatchType)).SubResource("scale").VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
+	case jsonPatch:
+		return named(rc.Patch(types.JSONPatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(o.jsonPatch())
+	case apply:
+		patches.Force = &o.Force
+		return named(rc.Patch(types.ApplyYAMLPatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(mustJSON(o.applied0()))
+	}
+	deletes := &metav1.DeleteOptions{DryRun: dryRun}
+	if o.UID != "" || o.Version != "" {
+		deletes.Preconditions = &metav1.Preconditions{}
+		if o.UID != "" {
+			deletes.Preconditions.UID = (*types.UID)(&o.UID)
+		}
+		if o.Version != "" {
+			deletes.Preconditions.ResourceVersion = &o.Version
+		}
+	}
+	if o.Verb == removeCollection {
+		list := &metav1.ListOptions{LabelSelector: colorLabel + "=" + o.Color}
+		return rc.Delete().Resource(k.Name).Namespace(o.Place.namespace).MaxRetries(0).VersionedParams(list, scheme.ParameterCodec).Body(deletes)
+	}
+	return named(rc.Delete()).Body(deletes)
+}
+
+// applied0 is the applied object without what a Go type fills in by itself.
+func (o *op) applied0() map[string]any {
+	tree, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.object())
+	if err != nil {
+		panic(err)
+	}
+	delete(tree, "status")
+	delete(tree["metadata"].(map[string]any), "creationTimestamp")
+	if o.Place.kind == deployments {
+		spec := tree["spec"].(map[string]any)
+		delete(spec, "strategy")
+		delete(spec["template"].(map[string]any)["metadata"].(map[string]any), "creationTimestamp")
+	}
+	return tree
+}
+
+// act does one thing that writes and notes what came of it.
+func (c *client) act(ctx context.Context) {
+	o := c.newOp()
+	o.Begun = c.revision()
+	result := c.request(o).Do(ctx)
+	obj, err := result.Get()
+	o.Ended = c.revision()
+	var status *apierrors.StatusError
+	switch {
+	case err == nil:
+		c.note(o, obj)
+	case errors.As(err, &status) && status.ErrStatus.Code < 500 && status.ErrStatus.Code != 429:
+		o.Reason, o.Detail = status.ErrStatus.Reason, status.ErrStatus.Message
+	default:
+		o.Lost, o.Detail = true, err.Error()
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.w.mu.Lock()
+	c.w.ops = append(c.w.ops, o)
+	c.w.mu.Unlock()
+}
+
+// note remembers an answer.
+func (c *client) note(o *op, answer runtime.Object) {
+	switch a := answer.(type) {
+	case *corev1.ConfigMap, *appsv1.Deployment:
+		obj := a.(api.Object)
+		o.Got, o.Raw = stateOf(obj), rawOf(obj)
+		o.Place.name = obj.GetName()
+		if !o.DryRun {
+			c.seen[o.Place] = o.Got
+		}
+	case *metav1.Status:
+		if a.Status != metav1.StatusSuccess {
+			c.w.Errorf("%v was answered with %+v", o, a)
+		}
+	case *corev1.ConfigMapList, *appsv1.DeploymentList:
+		for _, item := range itemsOf(a) {
+			o.Deleted = append(o.Deleted, item.GetName())
+		}
+	case *autoscalingv1.Scale:
+		if a.Spec.Replicas != int32(o.Number) {
+			c.w.Errorf("%v was answered with %d replicas", o, a.Spec.Replicas)
+		}
+	}
+}
