@@ -18,6 +18,8 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/registry/discovery"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
+	"github.com/miniorch/miniorch/apiserver/registry/networking"
+	"github.com/miniorch/miniorch/apiserver/registry/node"
 	"github.com/miniorch/miniorch/apiserver/registry/policy"
 	"github.com/miniorch/miniorch/apiserver/registry/rbac"
 	"github.com/miniorch/miniorch/apiserver/registry/storage"
@@ -47,5 +49,7 @@ func All(cfg Config) []resource.Descriptor {
 		storage.Kinds(),
 		events.Kinds(cfg.EventTTL),
 		rbac.Kinds(),
+		networking.Kinds(),
+		node.Kinds(),
 	)
 }

@@ -239,6 +239,8 @@ var fuzzSeeds = []string{
 
 // TestNames: each kind takes the names that Kubernetes documents for it.
 func TestNames(t *testing.T) {
+	labels := map[string]bool{"Namespace": true, "Service": true, "StatefulSet": true, "IPAddress": true} // no dots
+	letters := map[string]bool{"Service": true, "IPAddress": true}                                        // no digit first; addresses are neither
 	for _, d := range All(Config{}) {
 		var dotted, digit bool
 		if d.ValidateName == nil {
@@ -246,8 +248,7 @@ func TestNames(t *testing.T) {
 		} else {
 			dotted, digit = len(d.ValidateName("a.b", false)) == 0, len(d.ValidateName("1a", false)) == 0
 		}
-		wantDotted := d.Kind != "Namespace" && d.Kind != "Service"
-		if dotted != wantDotted || digit != (d.Kind != "Service") {
+		if dotted == labels[d.Kind] || digit == letters[d.Kind] {
 			t.Errorf("%s: dots allowed: %t, leading digits: %t", d, dotted, digit)
 		}
 	}

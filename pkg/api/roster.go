@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -51,6 +53,12 @@ var roster = []struct {
 	{&storagev1.VolumeAttachment{}, Resource{"storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment", false}},
 	{&batchv1.Job{}, Resource{"batch", "v1", "jobs", "Job", true}},
 	{&batchv1.CronJob{}, Resource{"batch", "v1", "cronjobs", "CronJob", true}},
+	{&networkingv1.Ingress{}, Resource{"networking.k8s.io", "v1", "ingresses", "Ingress", true}},
+	{&networkingv1.IngressClass{}, Resource{"networking.k8s.io", "v1", "ingressclasses", "IngressClass", false}},
+	{&networkingv1.NetworkPolicy{}, Resource{"networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true}},
+	{&networkingv1.ServiceCIDR{}, Resource{"networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", false}},
+	{&networkingv1.IPAddress{}, Resource{"networking.k8s.io", "v1", "ipaddresses", "IPAddress", false}},
+	{&nodev1.RuntimeClass{}, Resource{"node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", false}},
 	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},
 	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
 	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},

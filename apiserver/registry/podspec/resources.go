@@ -32,12 +32,7 @@ func (c *podSpecCheck) containerResources(r *corev1.ResourceRequirements, path *
 
 // podResources checks what the pod asks for as a whole.
 func (c *podSpecCheck) podResources(path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	for _, name := range kind.SortedNames(c.spec.Overhead) {
-		at := path.Child("overhead").Key(string(name))
-		errs = append(errs, validateContainerResourceName(name, at)...)
-		errs = append(errs, ValidateQuantity(name, c.spec.Overhead[name], at)...)
-	}
+	errs := ValidateOverhead(c.spec.Overhead, path.Child("overhead"))
 	r := c.spec.Resources
 	if r == nil {
 		return errs
