@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miniorch/miniorch/apiserver/registry/apps"
+	"github.com/miniorch/miniorch/apiserver/registry/autoscaling"
 	"github.com/miniorch/miniorch/apiserver/registry/batch"
 	"github.com/miniorch/miniorch/apiserver/registry/coordination"
 	"github.com/miniorch/miniorch/apiserver/registry/core"
@@ -45,6 +46,7 @@ func All(cfg Config) []resource.Descriptor {
 		coordination.Kinds(),
 		apps.Kinds(),
 		batch.Kinds(),
+		autoscaling.Kinds(),
 		policy.Kinds(),
 		storage.Kinds(),
 		events.Kinds(cfg.EventTTL),

@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -63,6 +65,8 @@ var roster = []struct {
 	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
 	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},
 	{&rbacv1.ClusterRoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", false}},
+	{&autoscalingv2.HorizontalPodAutoscaler{}, Resource{"autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true}},
+	{&autoscalingv1.HorizontalPodAutoscaler{}, Resource{"autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true}},
 	{&policyv1.PodDisruptionBudget{}, Resource{"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true}},
 }
 
