@@ -16,9 +16,9 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
-// CreateSubresource posts body to an object's subresource: pods/binding,
-// serviceaccounts/token. It returns the answer's body; for a binding that is the binding
-// itself, which the HTTP front answers with a Status of success.
+// CreateSubresource posts body to an object's subresource: pods/binding, pods/eviction,
+// serviceaccounts/token. It returns the answer's body; for a binding or an eviction that is
+// the body itself, which the HTTP front answers with a Status of success.
 func (s *Store) CreateSubresource(ctx context.Context, ns, name, subresource string, body api.Object, opts metav1.CreateOptions) (api.Object, error) {
 	if err := checkOptions("CreateOptions", metavalidation.ValidateCreateOptions(&opts)); err != nil {
 		return nil, err
@@ -47,6 +47,8 @@ func (s *Store) CreateSubresource(ctx context.Context, ns, name, subresource str
 	switch {
 	case s.desc.GroupResource() == corev1.Resource("pods") && subresource == "binding":
 		return s.bind(ctx, ns, name, body, isDryRun(opts.DryRun))
+	case s.desc.GroupResource() == corev1.Resource("pods") && subresource == "eviction":
+		return s.evict(ctx, ns, name, body, isDryRun(opts.DryRun))
 	case s.desc.GroupResource() == corev1.Resource("serviceaccounts") && subresource == "token":
 		return s.issueToken(ctx, ns, name, body, isDryRun(opts.DryRun))
 	}

@@ -184,7 +184,8 @@ func (t transport) DeleteCollection(ctx context.Context, req client.Request, opt
 func (t transport) Resources(context.Context) ([]api.Resource, error) {
 	resources := make([]api.Resource, 0, len(t.reg.order))
 	for _, s := range t.reg.order {
-		if s.desc.Virtual == nil { // what is only computed has no owner and no end
+		olderVersion := s.desc.View != nil && s.desc.View.Of.GroupResource() == s.desc.GroupResource()
+		if s.desc.Virtual == nil && !olderVersion { // what is only computed has no owner and no end
 			resources = append(resources, s.desc.Resource)
 		}
 	}

@@ -52,6 +52,7 @@ func podSubresources() []resource.Subresource {
 	return []resource.Subresource{
 		kind.StatusOf(preparePodStatus, validatePodStatusUpdate),
 		{Name: "binding", Version: "v1", Kind: "Binding", Verbs: []string{"create"}},
+		{Name: "eviction", Group: "policy", Version: "v1", Kind: "Eviction", Verbs: []string{"create"}},
 		{Name: "log", Verbs: []string{"get"}},
 		{Name: "exec", Kind: "PodExecOptions", Verbs: connectVerbs},
 		{Name: "attach", Kind: "PodAttachOptions", Verbs: connectVerbs},
