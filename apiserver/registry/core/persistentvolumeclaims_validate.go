@@ -1,9 +1,9 @@
 package core
 
 import (
-	"fmt"
+	"reflect"
+	"strings"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -46,8 +46,8 @@ func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		}
 	}
 	if !equality.Semantic.DeepEqual(c.Spec, *want) {
-		diff := cmp.Diff(want, &c.Spec, cmp.Comparer(equality.Semantic.DeepEqual))
-		errs = append(errs, field.Forbidden(spec, fmt.Sprintf("spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n%v", diff)))
+		errs = append(errs, field.Forbidden(spec, "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims; changed: "+
+			strings.Join(changedFields(&c.Spec, want), ", ")))
 	}
 	errs = append(errs, validateShrink(c, old, spec.Child("resources", "requests", "storage"))...)
 	if old.Spec.VolumeAttributesClassName != nil && c.Spec.VolumeAttributesClassName == nil {
@@ -57,6 +57,19 @@ func validateClaimUpdate(c, old *corev1.PersistentVolumeClaim) field.ErrorList {
 		errs = append(errs, field.Invalid(field.NewPath("metadata", "annotations").Key(claims.BetaClass), c.Annotations[claims.BetaClass], kind.Immutable))
 	}
 	return errs
+}
+
+// changedFields lists the JSON names of the fields in which two specs differ.
+func changedFields(a, b *corev1.PersistentVolumeClaimSpec) []string {
+	var names []string
+	one, other := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for i := range one.NumField() {
+		if !equality.Semantic.DeepEqual(one.Field(i).Interface(), other.Field(i).Interface()) {
+			name, _, _ := strings.Cut(one.Type().Field(i).Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // validateShrink: a claim may ask for less than before only while it has not got that, and
