@@ -32,6 +32,8 @@ import (
 type Config struct {
 	// EventTTL is how long an Event is kept after its last write. Zero: one hour.
 	EventTTL time.Duration
+	// Components of the control plane, which ComponentStatus tells of.
+	Components []core.Component
 }
 
 // All returns the descriptors of the built-in kinds, stored resources before the views
@@ -41,7 +43,7 @@ func All(cfg Config) []resource.Descriptor {
 		cfg.EventTTL = time.Hour
 	}
 	return slices.Concat(
-		core.Kinds(),
+		core.Kinds(cfg.Components),
 		discovery.Kinds(),
 		coordination.Kinds(),
 		apps.Kinds(),

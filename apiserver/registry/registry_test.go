@@ -45,6 +45,9 @@ func checkTypes(t *testing.T, d resource.Descriptor) {
 	if !ok || r != d.Resource {
 		t.Errorf("New makes a %T, which the roster knows as %v", d.New(), r)
 	}
+	if d.NewList == nil && d.Virtual != nil && d.Virtual.List == nil {
+		return // nobody lists reviews
+	}
 	list := d.NewList()
 	kinds, _, err := api.Scheme.ObjectKinds(list)
 	if err != nil || kinds[0] != d.GroupVersion().WithKind(d.Kind+"List") {
@@ -82,7 +85,7 @@ func checkReading(t *testing.T, d resource.Descriptor) {
 	if len(set) != len(names) {
 		t.Errorf("fields have values for %v, and may be selected for %v", set, names)
 	}
-	if len(d.Columns) < 2 {
+	if len(d.Columns) < 2 && slices.Contains(d.Verbs(), "list") {
 		t.Errorf("there are only %d columns", len(d.Columns))
 	}
 	seen := map[string]bool{}

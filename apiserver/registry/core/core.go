@@ -4,8 +4,8 @@ package core
 
 import "github.com/miniorch/miniorch/apiserver/resource"
 
-// Kinds returns the descriptors of the group.
-func Kinds() []resource.Descriptor {
+// Kinds returns the descriptors of the group. The components are those of the control plane.
+func Kinds(components []Component) []resource.Descriptor {
 	return []resource.Descriptor{
 		namespaces(),
 		nodes(),
@@ -17,5 +17,9 @@ func Kinds() []resource.Descriptor {
 		persistentVolumes(),
 		persistentVolumeClaims(),
 		replicationControllers(),
+		podTemplates(),
+		resourceQuotas(),
+		limitRanges(),
+		componentStatuses(components),
 	}
 }

@@ -34,3 +34,11 @@ func ValidateRuntimeScheduling(nodeSelector map[string]string, tolerations []cor
 	}
 	return errs
 }
+
+// ValidateResourceName refuses what no container can ask for.
+func ValidateResourceName(name corev1.ResourceName, path *field.Path) field.ErrorList {
+	return validateContainerResourceName(name, path)
+}
+
+// CanOvercommit tells whether a node may promise more of a resource than it has.
+func CanOvercommit(name corev1.ResourceName) bool { return canOvercommit(name) }
