@@ -18,6 +18,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/cronjob"
 	"github.com/miniorch/miniorch/controllers/deployment"
+	"github.com/miniorch/miniorch/controllers/disruption"
 	"github.com/miniorch/miniorch/controllers/endpoints"
 	"github.com/miniorch/miniorch/controllers/endpointslice"
 	"github.com/miniorch/miniorch/controllers/garbagecollector"
@@ -30,6 +31,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/replicationcontroller"
 	"github.com/miniorch/miniorch/controllers/rootca"
 	"github.com/miniorch/miniorch/controllers/serviceaccount"
+	"github.com/miniorch/miniorch/controllers/statefulset"
 	"github.com/miniorch/miniorch/controllers/tainteviction"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
@@ -37,7 +39,7 @@ import (
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "replicationcontroller", "deployment", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
+	"replicaset", "replicationcontroller", "deployment", "disruption", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
 	"tainteviction", "podgc", "serviceaccount", "nodeipam", "rootca",
 }
 
@@ -106,6 +108,8 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"replicaset", replicaset.New(transport, informers, as("replicaset-controller"))},
 		{"replicationcontroller", replicationcontroller.New(transport, informers, as("replication-controller"))},
 		{"deployment", deployment.New(transport, informers, as("deployment-controller"))},
+		{"disruption", disruption.New(transport, informers, as("controllermanager"))},
+		{"statefulset", statefulset.New(transport, informers, as("statefulset-controller"))},
 		{"job", job.New(transport, informers, as("job-controller"))},
 		{"cronjob", cronjob.New(transport, informers, as("cronjob-controller"))},
 		{"endpoints", endpoints.New(transport, informers, as("endpoint-controller"))},
