@@ -21,11 +21,14 @@ import (
 	"github.com/miniorch/miniorch/controllers/disruption"
 	"github.com/miniorch/miniorch/controllers/endpoints"
 	"github.com/miniorch/miniorch/controllers/endpointslice"
+	"github.com/miniorch/miniorch/controllers/ephemeralvolume"
 	"github.com/miniorch/miniorch/controllers/garbagecollector"
 	"github.com/miniorch/miniorch/controllers/job"
+	"github.com/miniorch/miniorch/controllers/localpath"
 	"github.com/miniorch/miniorch/controllers/namespace"
 	"github.com/miniorch/miniorch/controllers/nodeipam"
 	"github.com/miniorch/miniorch/controllers/nodelifecycle"
+	"github.com/miniorch/miniorch/controllers/persistentvolume"
 	"github.com/miniorch/miniorch/controllers/podgc"
 	"github.com/miniorch/miniorch/controllers/replicaset"
 	"github.com/miniorch/miniorch/controllers/replicationcontroller"
@@ -33,14 +36,16 @@ import (
 	"github.com/miniorch/miniorch/controllers/serviceaccount"
 	"github.com/miniorch/miniorch/controllers/statefulset"
 	"github.com/miniorch/miniorch/controllers/tainteviction"
+	"github.com/miniorch/miniorch/controllers/volumeprotection"
+	"github.com/miniorch/miniorch/pkg/claims"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "replicationcontroller", "deployment", "disruption", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
-	"tainteviction", "podgc", "serviceaccount", "nodeipam", "rootca",
+	"replicaset", "replicationcontroller", "deployment", "statefulset", "disruption", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
+	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "nodeipam", "rootca",
 }
 
 // NodeMonitor tunes how dead nodes are noticed.
@@ -121,6 +126,10 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		})},
 		{"tainteviction", tainteviction.New(transport, informers, as("taint-eviction-controller"))},
 		{"podgc", podgc.New(transport, informers, podgc.Config{Config: as("pod-garbage-collector"), Threshold: cfg.TerminatedPods})},
+		{"persistentvolume", persistentvolume.New(transport, informers, as("persistentvolume-controller"))},
+		{"volumeprotection", volumeprotection.New(transport, informers, as("persistentvolumeclaim-protection-controller"))},
+		{"ephemeralvolume", ephemeralvolume.New(transport, informers, as("ephemeral_volume"))},
+		{"localpath", localpath.New(transport, informers, as(claims.LocalPath))},
 		{"serviceaccount", serviceaccount.New(transport, informers, as("serviceaccount-controller"))},
 	}
 	if cfg.ClusterCIDR.IsValid() {

@@ -37,7 +37,7 @@ type claimView struct {
 
 // ClaimPlan is what is to be done about one claim.
 type ClaimPlan struct {
-	Bind        *corev1.PersistentVolume         // nil: do not
+	Bind        *corev1.PersistentVolume          // nil: do not
 	Phase       corev1.PersistentVolumeClaimPhase // of a claim that is not bound; empty: leave it
 	Class       string                            // to write into the claim, which names none
 	Provisioner string                            // who is to make a volume
