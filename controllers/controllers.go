@@ -44,7 +44,7 @@ import (
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "replicationcontroller", "deployment", "statefulset", "disruption", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
+	"replicaset", "replicationcontroller", "deployment", "disruption", "statefulset", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
 	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "nodeipam", "rootca",
 }
 

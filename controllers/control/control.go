@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
@@ -93,6 +94,15 @@ func Refs[T api.Object](objs []T) []decision.Ref {
 // to it does not matter any more.
 func IgnoreGone(err error) error {
 	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// IgnoreTerminating drops the error of creating in a namespace that is going: nothing will ever
+// make it succeed, and who wants it goes as well.
+func IgnoreTerminating(err error) error {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return nil
 	}
 	return err

@@ -90,7 +90,7 @@ func defaultStatefulSet(set *appsv1.StatefulSet) {
 	kind.SetDefault(&s.RevisionHistoryLimit, 10)
 	for i := range s.VolumeClaimTemplates {
 		c := &s.VolumeClaimTemplates[i]
-		c.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+		c.TypeMeta = metav1.TypeMeta{} // it is not stored, so that it must not look like a change
 		kind.SetDefault(&c.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 		if c.Status.Phase == "" {
 			c.Status.Phase = corev1.ClaimPending

@@ -22,7 +22,7 @@ func statefulSet(t testing.TB, spec string) *appsv1.StatefulSet {
 const goodSet = "selector: {matchLabels: {app: web}}, " + kindtest.Template
 
 func TestDefaultStatefulSet(t *testing.T) {
-	s := statefulSet(t, goodSet+", volumeClaimTemplates: [{metadata: {name: data}}]")
+	s := statefulSet(t, goodSet+", volumeClaimTemplates: [{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}}]")
 	want := kindtest.From[appsv1.StatefulSetSpec](t, `
 replicas: 1
 revisionHistoryLimit: 10
@@ -30,7 +30,7 @@ podManagementPolicy: OrderedReady
 updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 0, maxUnavailable: 1}}
 persistentVolumeClaimRetentionPolicy: {whenDeleted: Retain, whenScaled: Retain}
 volumeClaimTemplates:
-- {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {volumeMode: Filesystem}, status: {phase: Pending}}
+- {metadata: {name: data}, spec: {volumeMode: Filesystem}, status: {phase: Pending}}
 `)
 	want.Selector, want.Template = s.Spec.Selector, s.Spec.Template
 	if diff := cmp.Diff(*want, s.Spec); diff != "" {

@@ -1,0 +1,63 @@
+package statefulset
+
+import (
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/miniorch/miniorch/pkg/reconcile"
+)
+
+// keysOfPod maps a pod's change to the sets that it concerns: its controllers before and after, or
+// the one that would adopt it.
+func (c *Controller) keysOfPod(old, p *corev1.Pod) []reconcile.Key {
+	var keys []reconcile.Key
+	for _, obj := range []*corev1.Pod{old, p} {
+		if obj == nil {
+			continue
+		}
+		if ref := metav1.GetControllerOfNoCopy(obj); ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
+			keys = append(keys, reconcile.Key{Namespace: obj.Namespace, Name: ref.Name})
+		}
+	}
+	if p == nil || metav1.GetControllerOfNoCopy(p) != nil {
+		return keys
+	}
+	at := strings.LastIndexByte(p.Name, '-')
+	if at < 0 {
+		return keys
+	}
+	if set, ok := c.sets.Get(p.Namespace, p.Name[:at]); ok && adopts(set, p) {
+		keys = append(keys, reconcile.Key{Namespace: set.Namespace, Name: set.Name})
+	}
+	return keys
+}
+
+func adopts(set *appsv1.StatefulSet, p *corev1.Pod) bool {
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	if err != nil || selector.Empty() || !selector.Matches(labels.Set(p.Labels)) {
+		return false
+	}
+	_, ok := ordinalOf(set, p.Name)
+	return ok
+}
+
+// keysOfClaim wakes the set that waits for a claim to go.
+func (c *Controller) keysOfClaim(old, claim *corev1.PersistentVolumeClaim) []reconcile.Key {
+	if claim != nil || old == nil {
+		return nil
+	}
+	var keys []reconcile.Key
+	for _, set := range c.sets.List(old.Namespace, nil) {
+		for i := range set.Spec.VolumeClaimTemplates {
+			pod, ok := strings.CutPrefix(old.Name, set.Spec.VolumeClaimTemplates[i].Name+"-")
+			if _, named := ordinalOf(set, pod); ok && named {
+				keys = append(keys, reconcile.Key{Namespace: set.Namespace, Name: set.Name})
+			}
+		}
+	}
+	return keys
+}
