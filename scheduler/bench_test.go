@@ -40,11 +40,11 @@ func BenchmarkDecide(b *testing.B) {
 	for _, nodes := range []int{1000, 5000} {
 		for _, k := range kinds {
 			b.Run(fmt.Sprintf("%s/nodes=%d", k.name, nodes), func(b *testing.B) {
-				fw, err := framework.New(DefaultProfile(nil))
+				fw, err := framework.New(DefaultProfile(nil, nil))
 				if err != nil {
 					b.Fatal(err)
 				}
-				c, shared := newCache(), &evaluations{}
+				c, m := newCache(), newMind()
 				for i := range nodes {
 					c.setNode(sample.Node(fmt.Sprintf("n%04d", i), "cpu", "64", "memory", "256Gi", "pods", "1000000"))
 				}
@@ -53,7 +53,7 @@ func BenchmarkDecide(b *testing.B) {
 					pod := k.pod(n)
 					pod.UID = types.UID(pod.Name)
 					info := framework.NewPodInfo(pod)
-					if d := decide(shared, fw, info, fw.Sign(info), c.snapshot(), rand.Float64); d.Node != "" {
+					if d := m.decide(fw, info, fw.Sign(info), c.snapshot(), rand.Float64); d.Node != "" {
 						c.assume(info, d.Node)
 					}
 					n++

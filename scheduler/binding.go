@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/miniorch/miniorch/pkg/decision"
 	"github.com/miniorch/miniorch/scheduler/framework"
-	"github.com/miniorch/miniorch/scheduler/plugins/unsupported"
 )
 
 // job is a decision on its way to the API.
@@ -19,6 +17,7 @@ type job struct {
 	decision *Decision
 	state    *framework.CycleState
 	permit   time.Duration // how long to wait for Permit plugins; 0: not
+	slow     bool          // PreBind may take minutes: it holds a token of Scheduler.slow
 }
 
 // bindJobs binds one pod after the other until ctx ends.
@@ -35,18 +34,25 @@ func (s *Scheduler) bindJobs(ctx context.Context) {
 
 // await lets a pod wait until Permit plugins allow it.
 func (s *Scheduler) await(ctx context.Context, j *job) {
-	if st := s.fw.Await(ctx, s.cfg.Clock, j.Pod.UID, j.permit); !st.OK() {
-		s.finish(ctx, j, st)
-		return
+	st := j.fw.Await(ctx, s.cfg.Clock, j.Pod.UID, j.permit)
+	if j.slow {
+		defer func() { <-s.slow }()
 	}
-	s.send(ctx, j)
+	switch {
+	case !st.OK():
+		s.finish(ctx, j, st)
+	case j.slow:
+		s.bind(ctx, j)
+	default:
+		s.send(ctx, j)
+	}
 }
 
 func (s *Scheduler) bind(ctx context.Context, j *job) {
 	began := s.cfg.Clock.Now()
-	st := s.fw.PreBind(ctx, j.state, j.PodInfo, j.decision.Node)
+	st := j.fw.PreBind(ctx, j.state, j.PodInfo, j.decision.Node)
 	if st.OK() {
-		st = s.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
+		st = j.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
 	}
 	s.finish(ctx, j, st)
 	r := decision.Record{
@@ -65,11 +71,8 @@ func (s *Scheduler) bind(ctx context.Context, j *job) {
 func (s *Scheduler) finish(ctx context.Context, j *job, st *framework.Status) {
 	if st.OK() {
 		s.cfg.Recorder.Event(j.Pod, corev1.EventTypeNormal, "Scheduled", "Successfully assigned %s to %s", j.Name(), j.decision.Node)
-		if ignored := unsupported.Preferences(&j.Pod.Spec); len(ignored) > 0 {
-			s.cfg.Recorder.Event(j.Pod, corev1.EventTypeWarning, "PreferenceIgnored", "This scheduler does not support: %s", strings.Join(ignored, ", "))
-		}
 	} else {
-		s.fw.Unreserve(ctx, j.state, j.PodInfo, j.decision.Node)
+		j.fw.Unreserve(ctx, j.state, j.PodInfo, j.decision.Node)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +82,7 @@ func (s *Scheduler) finish(ctx context.Context, j *job, st *framework.Status) {
 		return
 	}
 	if s.cache.isAssumed(j.Pod.UID) {
-		s.cache.removePod(j.Pod.UID)
-		s.freed[j.decision.Node] = true
+		s.left(s.cache.removePod(j.Pod.UID))
 	}
 	s.retry(ctx, j, st)
 	s.signal()
@@ -93,7 +95,7 @@ func (s *Scheduler) retry(ctx context.Context, j *job, st *framework.Status) {
 		return
 	}
 	j.waiter.PodInfo = framework.NewPodInfo(now)
-	s.queue.giveBack(j.waiter, false)
+	s.queue.retry(j.waiter)
 	if ctx.Err() == nil {
 		s.log.Info("cannot bind pod, will retry", "pod", j.Name(), "node", j.decision.Node, "error", st.Error())
 		s.tell(j.waiter, reasonOf(st), st.Error().Error())

@@ -1,10 +1,13 @@
 package scheduler
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
@@ -19,8 +22,17 @@ type cache struct {
 	stale bool // nodes came or went since nodes was made
 	pods  map[types.UID]*placed
 
+	namespaces map[string]labels.Set
+	nominated  map[types.UID]nomination
+
 	// expiring are the assumed pods whose binding was acknowledged, by deadline.
 	expiring []expiry
+}
+
+// nomination is where room is being made for a pod.
+type nomination struct {
+	info *framework.PodInfo
+	node string
 }
 
 // placed is a pod on a node.
@@ -36,7 +48,10 @@ type expiry struct {
 }
 
 func newCache() *cache {
-	return &cache{infos: make(map[string]*framework.NodeInfo), pods: make(map[types.UID]*placed), stale: true}
+	return &cache{
+		infos: make(map[string]*framework.NodeInfo), pods: make(map[types.UID]*placed), stale: true,
+		namespaces: make(map[string]labels.Set), nominated: make(map[types.UID]nomination),
+	}
 }
 
 // snapshot returns all nodes as they are now.
@@ -48,7 +63,12 @@ func (c *cache) snapshot() framework.Snapshot {
 				nodes = append(nodes, i)
 			}
 		}
+		known := c.nodes.Namespaces
 		c.nodes, c.stale = framework.NewSnapshot(nodes), false
+		c.nodes.Namespaces = known
+	}
+	if c.nodes.Namespaces == nil {
+		c.nodes.Namespaces = framework.NewNamespaces(maps.Clone(c.namespaces))
 	}
 	return c.nodes
 }
@@ -61,14 +81,56 @@ func (c *cache) node(name string) *framework.NodeInfo {
 	return nil
 }
 
+// setNamespace takes the labels of a namespace; nil if it is gone.
+func (c *cache) setNamespace(name string, set labels.Set) {
+	if delete(c.namespaces, name); set != nil {
+		c.namespaces[name] = set
+	}
+	c.nodes.Namespaces = nil // made again with the next snapshot
+}
+
+// nominate says that room is being made on a node for a pod; an empty node takes it back.
+func (c *cache) nominate(info *framework.PodInfo, node string) {
+	uid := info.Pod.UID
+	was := c.nominated[uid]
+	if was.node != "" {
+		delete(c.nominated, uid)
+		c.renominate(was.node)
+	}
+	if node != "" {
+		c.nominated[uid] = nomination{info, node}
+		c.renominate(node)
+	}
+}
+
+// renominate brings a node's list of nominated pods up to date.
+func (c *cache) renominate(node string) {
+	i := c.infos[node]
+	if i == nil {
+		return
+	}
+	var pods []*framework.PodInfo
+	for _, n := range c.nominated {
+		if n.node == node {
+			pods = append(pods, n.info)
+		}
+	}
+	slices.SortFunc(pods, func(a, b *framework.PodInfo) int { return strings.Compare(string(a.Pod.UID), string(b.Pod.UID)) })
+	c.put(i.WithNominated(pods))
+}
+
 // setNode takes a new version of a node.
 func (c *cache) setNode(n *corev1.Node) {
 	i := c.infos[n.Name]
 	if i == nil {
 		i = framework.NewNodeInfo(n.Name, nil)
 	}
-	c.stale = c.stale || i.Node == nil
+	came := i.Node == nil
+	c.stale = c.stale || came
 	c.put(i.WithNode(n))
+	if came && len(c.nominated) > 0 {
+		c.renominate(n.Name)
+	}
 }
 
 // removeNode forgets a node. Its pods are remembered: it may come back.
@@ -100,42 +162,46 @@ func (c *cache) place(p *placed) {
 	c.put(i.WithPod(p.info))
 }
 
-// setPod takes a pod that is on a node, by the API's word. It reports whether the node has
-// more room than before.
-func (c *cache) setPod(pod *corev1.Pod) (freed bool) {
+// setPod takes a pod that is on a node, by the API's word. It returns what it was taken for
+// before and is now, if that matters to anybody.
+func (c *cache) setPod(pod *corev1.Pod) (was, now *framework.PodInfo) {
 	info := framework.NewPodInfo(pod)
 	p := c.pods[pod.UID]
 	if p == nil {
 		c.place(&placed{info: info, node: pod.Spec.NodeName})
-		return false
+		return nil, info
 	}
 	if p.node == pod.Spec.NodeName && sameFootprint(p.info, info) {
 		// The node's sums stay as they are, and so does its NodeInfo.
 		p.assumed = false
-		return false
+		return nil, nil
 	}
 	c.removePod(pod.UID)
 	c.place(&placed{info: info, node: pod.Spec.NodeName})
-	return true
+	return p.info, info
 }
 
+// sameFootprint reports whether two versions of a pod are the same to all who look at the pods
+// on nodes.
 func sameFootprint(a, b *framework.PodInfo) bool {
-	return a.Owner == b.Owner && slices.Equal(a.Ports, b.Ports) && sameResources(&a.Requests, &b.Requests) && sameResources(&a.Assumed, &b.Assumed)
+	return slices.Equal(a.Ports, b.Ports) && sameResources(&a.Requests, &b.Requests) && sameResources(&a.Assumed, &b.Assumed) &&
+		maps.Equal(a.Pod.Labels, b.Pod.Labels) && a.Priority == b.Priority &&
+		a.Pod.DeletionTimestamp.Equal(b.Pod.DeletionTimestamp) && a.Pod.Status.StartTime.Equal(b.Pod.Status.StartTime)
 }
 
 func sameResources(a, b *framework.Resources) bool {
 	return a.MilliCPU == b.MilliCPU && a.Memory == b.Memory && a.EphemeralStorage == b.EphemeralStorage && slices.Equal(a.Others, b.Others)
 }
 
-// removePod forgets a pod and says where it was.
-func (c *cache) removePod(uid types.UID) (node string, ok bool) {
+// removePod forgets a pod and says what and where it was; nil if it was nowhere.
+func (c *cache) removePod(uid types.UID) *placed {
 	p := c.pods[uid]
 	if p == nil {
-		return "", false
+		return nil
 	}
 	delete(c.pods, uid)
 	c.put(c.infos[p.node].WithoutPod(p.info))
-	return p.node, true
+	return p
 }
 
 // assume puts a pod on a node before the API knows.

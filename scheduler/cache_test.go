@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func TestCacheAssume(t *testing.T) {
 		t.Error("an assumed pod does not count")
 	}
 	before := c.node("a")
-	if c.setPod(on(sample.Pod("p", "cpu", "1"), "a")) || c.isAssumed("p") || c.node("a") != before {
+	if was, now := c.setPod(on(sample.Pod("p", "cpu", "1"), "a")); was != nil || now != nil || c.isAssumed("p") || c.node("a") != before {
 		t.Error("a confirmation changes more than the assumption")
 	}
 	c.acknowledged("p", start)
@@ -53,7 +55,7 @@ func TestCacheIsToldOtherwise(t *testing.T) {
 	if used(c, "a") != 0 || used(c, "b") != 1000 {
 		t.Errorf("a: %d, b: %d", used(c, "a"), used(c, "b"))
 	}
-	if !c.setPod(on(sample.Pod("p", "cpu", "500m"), "b")) || used(c, "b") != 500 {
+	if was, now := c.setPod(on(sample.Pod("p", "cpu", "500m"), "b")); was == nil || now == nil || used(c, "b") != 500 {
 		t.Error("a pod that was resized frees nothing")
 	}
 }
@@ -89,12 +91,35 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 	if before.Get("a").Requested.MilliCPU != 0 || after.Get("a").Requested.MilliCPU != 1000 {
 		t.Error("the old snapshot shows the new pod, or the new one does not")
 	}
-	var changed []int
-	if !after.ChangedSince(before, func(i int) { changed = append(changed, i) }) || len(changed) != 1 || changed[0] != 0 {
-		t.Errorf("changed: %v", changed)
+	changes := func(old, now framework.Snapshot) string {
+		var b strings.Builder
+		now.ChangedSince(old, func(i int, was, is *framework.NodeInfo) { fmt.Fprintf(&b, "%d %t %t;", i, was != nil, is != nil) })
+		return b.String()
 	}
-	c.setNode(sample.Node("c"))
-	if c.snapshot().ChangedSince(after, func(int) {}) {
-		t.Error("another set of nodes is taken for the same")
+	if got := changes(before, after); got != "0 true true;" || !after.SameNodes(before) {
+		t.Errorf("changed: %s", got)
+	}
+	c.setNode(sample.Node("aa"))
+	c.removeNode("b")
+	c.setPod(on(sample.Pod("q"), "a"))
+	if got := changes(after, c.snapshot()); got != "0 true true;1 false true;-1 true false;" {
+		t.Errorf("of other nodes: %s", got)
+	}
+}
+
+func TestCacheNominations(t *testing.T) {
+	c := newCache()
+	p, q := framework.NewPodInfo(sample.Pod("p")), framework.NewPodInfo(sample.Pod("q"))
+	c.nominate(p, "a") // before the node is known
+	c.setNode(sample.Node("a"))
+	c.setNode(sample.Node("b"))
+	c.nominate(q, "a")
+	if got := len(c.node("a").Nominated); got != 2 {
+		t.Errorf("%d are nominated, want 2", got)
+	}
+	c.nominate(q, "b")
+	c.nominate(p, "")
+	if len(c.node("a").Nominated) != 0 || len(c.node("b").Nominated) != 1 || len(c.nominated) != 1 {
+		t.Errorf("a: %v, b: %v", c.node("a").Nominated, c.node("b").Nominated)
 	}
 }

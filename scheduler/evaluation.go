@@ -1,35 +1,71 @@
 package scheduler
 
 import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-// evaluation is what the plugins say of every node for one pod, and so for every pod with
-// the same signature. When nodes change only those are asked about again.
+// evaluation is what the plugins that look at one node at a time say of every node for one
+// pod, and so for every pod with the same signature. When nodes change only those are asked
+// about again, and only their sums are worked out anew.
 type evaluation struct {
 	fw      *framework.Framework
 	pod     *framework.PodInfo
+	self    types.UID // whose nomination does not count; empty: all count
 	nodes   framework.Snapshot
 	state   *framework.CycleState
 	refused *framework.Status // the pod as a whole, by PreFilter or PreScore
 
 	refusals []*framework.Status // by position of the node; nil: it passed
-	plugins  []framework.WeightedScore
-	raw      [][]int64 // by plugin, then by position; only of nodes that passed
-	passed   []int32   // positions, ascending
-	words    string    // why nothing passed; empty: not worked out yet
+	columns  []column
+	totals   tournament // of the nodes that passed: weighted sums of normalized scores
+	passed   []int32    // positions, ascending; see list
+	listed   bool
+}
 
-	totals, column []int64 // scratch, by place in passed
+// column is one plugin's raw scores, by position; only of nodes that passed.
+type column struct {
+	framework.WeightedScore
+	normalizer framework.Normalizer
+	raw        []int64
+	extremes
+}
+
+// extremes are the lowest and the highest raw score, and how many nodes have them.
+type extremes struct{ lowest, highest, atLowest, atHighest int64 }
+
+// leave takes a score out; it reports whether an extreme may have moved.
+func (x *extremes) leave(score int64) bool {
+	if score == x.lowest {
+		x.atLowest--
+	}
+	if score == x.highest {
+		x.atHighest--
+	}
+	return x.atLowest == 0 || x.atHighest == 0
+}
+
+// enter takes a score in; it reports whether an extreme moved.
+func (x *extremes) enter(score int64) bool {
+	if score == framework.NoScore {
+		return false
+	}
+	if x.atLowest == 0 || score < x.lowest || score > x.highest {
+		return true
+	}
+	if score == x.lowest {
+		x.atLowest++
+	}
+	if score == x.highest {
+		x.atHighest++
+	}
+	return false
 }
 
 // evaluate asks the plugins about all nodes.
-func evaluate(fw *framework.Framework, pod *framework.PodInfo, nodes framework.Snapshot) *evaluation {
-	e := &evaluation{fw: fw, pod: pod, nodes: nodes, state: framework.NewCycleState()}
+func evaluate(fw *framework.Framework, pod *framework.PodInfo, self types.UID, nodes framework.Snapshot) *evaluation {
+	e := &evaluation{fw: fw, pod: pod, self: self, nodes: nodes, state: framework.NewCycleState()}
 	if e.refused = fw.PreFilter(e.state, pod, nodes); !e.refused.OK() {
 		return e
 	}
@@ -37,189 +73,172 @@ func evaluate(fw *framework.Framework, pod *framework.PodInfo, nodes framework.S
 		return e
 	}
 	e.refusals = make([]*framework.Status, nodes.Len())
-	e.plugins = fw.Scores(e.state)
-	e.raw = make([][]int64, len(e.plugins))
-	for p := range e.raw {
-		e.raw[p] = make([]int64, nodes.Len())
+	for _, s := range fw.Scores(e.state) {
+		c := column{WeightedScore: s, raw: make([]int64, nodes.Len())}
+		c.normalizer, _ = s.Score.(framework.Normalizer)
+		e.columns = append(e.columns, c)
 	}
 	for i := range nodes.Len() {
 		e.ask(i)
 	}
-	e.list()
+	e.addAll()
 	return e
 }
 
 // ask asks the plugins about the node at i.
 func (e *evaluation) ask(i int) {
 	node := e.nodes.At(i)
-	e.refusals[i] = e.fw.Filter(e.state, e.pod, node)
-	if e.refusals[i] != nil {
+	if e.refusals[i] = e.filter(node); e.refusals[i] != nil {
 		return
 	}
-	for p := range e.plugins {
-		e.raw[p][i] = e.plugins[p].Score.Score(e.state, e.pod, node)
+	for p := range e.columns {
+		e.columns[p].raw[i] = e.columns[p].Score.Score(e.state, e.pod, node)
 	}
 }
 
-func (e *evaluation) list() {
-	e.words = ""
-	e.passed = e.passed[:0]
+// filter asks about a node as it is, and as it will be with the pods for which room is made.
+func (e *evaluation) filter(node *framework.NodeInfo) *framework.Status {
+	s := e.fw.Filter(e.state, e.pod, node)
+	if s == nil {
+		if with := e.withNominated(node); with != node {
+			s = e.fw.Filter(e.state, e.pod, with)
+		}
+	}
+	return s
+}
+
+// withNominated returns the node with the nominated pods that go before this one.
+func (e *evaluation) withNominated(node *framework.NodeInfo) *framework.NodeInfo {
+	return withNominated(node, e.pod.Priority, e.self)
+}
+
+func withNominated(node *framework.NodeInfo, priority int32, self types.UID) *framework.NodeInfo {
+	for _, p := range node.Nominated {
+		if p.Priority >= priority && p.Pod.UID != self {
+			node = node.WithPod(p)
+		}
+	}
+	return node
+}
+
+// addAll works out extremes and totals from all raw scores.
+func (e *evaluation) addAll() {
+	e.listed = false
+	for p := range e.columns {
+		e.columns[p].measure(e.refusals)
+	}
+	e.totals.reset(len(e.refusals))
 	for i, s := range e.refusals {
 		if s == nil {
-			e.passed = append(e.passed, int32(i))
+			e.totals.put(i, e.total(i))
+		}
+	}
+	e.totals.build()
+}
+
+func (c *column) measure(refusals []*framework.Status) {
+	c.extremes = extremes{}
+	if c.normalizer == nil {
+		return
+	}
+	for i, s := range refusals {
+		if s == nil && c.enter(c.raw[i]) {
+			c.widen(c.raw[i])
 		}
 	}
 }
 
-// update brings the evaluation up to a later snapshot; false means that it cannot, because
-// nodes came or went.
+// widen makes a score that is beyond the extremes one of them.
+func (x *extremes) widen(score int64) {
+	if x.atLowest == 0 {
+		*x = extremes{score, score, 1, 1}
+		return
+	}
+	if score < x.lowest {
+		x.lowest, x.atLowest = score, 1
+	}
+	if score > x.highest {
+		x.highest, x.atHighest = score, 1
+	}
+}
+
+// total returns the weighted sum of the normalized scores of the node at i.
+func (e *evaluation) total(i int) (sum int64) {
+	for p := range e.columns {
+		sum += e.columns[p].Weight * e.columns[p].score(i, &e.columns[p].extremes)
+	}
+	return sum
+}
+
+// score returns the score of the node at i, normalized between x.
+func (c *column) score(i int, x *extremes) int64 {
+	if c.normalizer == nil {
+		return c.raw[i]
+	}
+	return framework.Normalized(c.normalizer, c.raw[i], x.lowest, x.highest)
+}
+
+// update brings the evaluation up to a later snapshot; false means that it must be made anew,
+// because nodes came or went or what PreScore knows is out of date.
 func (e *evaluation) update(nodes framework.Snapshot) bool {
-	if !e.refused.OK() {
-		same := nodes.ChangedSince(e.nodes, func(int) {})
-		e.nodes = nodes
-		return same
-	}
 	before := e.nodes
+	if !nodes.SameNodes(before) {
+		return false
+	}
 	e.nodes = nodes
-	turned := false
-	same := nodes.ChangedSince(before, func(i int) {
-		was := e.refusals[i]
-		e.ask(i)
-		turned = turned || was != e.refusals[i]
+	if !e.refused.OK() {
+		return true
+	}
+	moved, aged := false, false // moved: an extreme, so that no total can be trusted
+	nodes.ChangedSince(before, func(i int, was, now *framework.NodeInfo) {
+		moved = e.again(i) || moved
+		aged = aged || e.fw.Ages(e.pod, was, now)
 	})
-	if turned {
-		e.list()
+	if aged {
+		return false
 	}
-	return same
+	if moved {
+		e.addAll()
+	}
+	return true
 }
 
-// best returns the position and score of the best node; of several equally good ones chance
-// takes one. ok is false if no node passed.
-func (e *evaluation) best(rand func() float64) (position int, score int64, ok bool) {
-	if !e.refused.OK() || len(e.passed) == 0 {
-		return 0, 0, false
-	}
-	e.add()
-	top, ties := e.totals[0], 0
-	for _, t := range e.totals {
-		switch {
-		case t > top:
-			top, ties = t, 1
-		case t == top:
-			ties++
-		}
-	}
-	skip := min(int(rand()*float64(ties)), ties-1)
-	for at, t := range e.totals {
-		if t != top {
-			continue
-		}
-		if skip == 0 {
-			return int(e.passed[at]), top, true
-		}
-		skip--
-	}
-	panic("scheduler: the best score has no node") // ties counts exactly these
-}
-
-// add fills totals: the weighted sum of all plugins' normalized scores.
-func (e *evaluation) add() {
-	n := len(e.passed)
-	e.totals = slices.Grow(e.totals[:0], n)[:n]
-	e.column = slices.Grow(e.column[:0], n)[:n]
-	clear(e.totals)
-	for p := range e.plugins {
-		e.normalized(p)
-		w := e.plugins[p].Weight
-		for at, s := range e.column {
-			e.totals[at] += w * s
-		}
-	}
-}
-
-// normalized fills column with one plugin's normalized scores.
-func (e *evaluation) normalized(p int) {
-	raw := e.raw[p]
-	for at, i := range e.passed {
-		e.column[at] = raw[i]
-	}
-	if nz, ok := e.plugins[p].Score.(framework.Normalizer); ok {
-		nz.Normalize(e.column)
-	}
-}
-
-// why says, in the words that people know, why no node passed.
-func (e *evaluation) why() string {
-	if e.words != "" {
-		return e.words
-	}
-	total := e.nodes.Len()
-	switch {
-	case total == 0:
-		e.words = "no nodes available to schedule pods"
-	case !e.refused.OK():
-		e.words = fmt.Sprintf("0/%d nodes are available: %s.", total, strings.Join(e.refused.Reasons, ", "))
-	default:
-		e.words = fmt.Sprintf("0/%d nodes are available: %s.", total, fold(e.refusals))
-	}
-	return e.words
-}
-
-// fold counts reasons: "1 Insufficient cpu, 2 node(s) were unschedulable".
-func fold(refusals []*framework.Status) string {
-	counts := make(map[string]int)
-	for _, s := range refusals {
-		if s != nil {
-			for _, r := range s.Reasons {
-				counts[r]++
+// again asks about a node that changed. It reports whether an extreme moved; if not, the
+// node's total is right again.
+func (e *evaluation) again(i int) (moved bool) {
+	passed := e.refusals[i] == nil
+	if passed {
+		for p := range e.columns {
+			if c := &e.columns[p]; c.normalizer != nil {
+				moved = c.leave(c.raw[i]) || moved
 			}
 		}
 	}
-	var parts []string
-	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+	e.ask(i)
+	passes := e.refusals[i] == nil
+	e.listed = e.listed && passed == passes
+	if !passes {
+		e.totals.drop(i)
+		return moved
 	}
-	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	for p := range e.columns {
+		if c := &e.columns[p]; c.normalizer != nil {
+			moved = c.enter(c.raw[i]) || moved
+		}
+	}
+	e.totals.set(i, e.total(i))
+	return moved
 }
 
-// evaluations keeps the latest evaluations by signature.
-type evaluations struct {
-	bySignature map[string]*evaluation
-	order       []string // the longest unused first
-}
-
-// evaluationsKept is how many kinds of pods can take turns without being evaluated anew.
-const evaluationsKept = 16
-
-// of returns the evaluation of a pod on a snapshot, sharing what it can with earlier pods of
-// the same signature. The empty signature shares with none.
-func (k *evaluations) of(fw *framework.Framework, pod *framework.PodInfo, signature string, nodes framework.Snapshot) *evaluation {
-	if signature == "" {
-		return evaluate(fw, pod, nodes)
+// list returns the positions of the nodes that passed.
+func (e *evaluation) list() []int32 {
+	if !e.listed {
+		e.passed, e.listed = e.passed[:0], true
+		for i, s := range e.refusals {
+			if s == nil {
+				e.passed = append(e.passed, int32(i))
+			}
+		}
 	}
-	e := k.bySignature[signature]
-	if e == nil || !e.update(nodes) {
-		e = evaluate(fw, pod, nodes)
-	}
-	k.keep(signature, e)
-	return e
-}
-
-func (k *evaluations) keep(signature string, e *evaluation) {
-	if k.bySignature == nil {
-		k.bySignature = make(map[string]*evaluation)
-	}
-	k.bySignature[signature] = e
-	if n := len(k.order); n > 0 && k.order[n-1] == signature {
-		return
-	}
-	if at := slices.Index(k.order, signature); at >= 0 {
-		k.order = slices.Delete(k.order, at, at+1)
-	}
-	k.order = append(k.order, signature)
-	if len(k.order) > evaluationsKept {
-		delete(k.bySignature, k.order[0])
-		k.order = slices.Delete(k.order, 0, 1)
-	}
+	return e.passed
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,8 +14,6 @@ import (
 )
 
 const (
-	backoffMin = time.Second
-	backoffMax = 10 * time.Second
 	// parkedMax is how long a pod stays unschedulable without anybody looking again: the
 	// safety net for an event that should have woken it.
 	parkedMax = 5 * time.Minute
@@ -27,37 +26,47 @@ const (
 	inActive  place = iota // can be tried now
 	inBackoff              // can be tried when its back-off is over
 	inParked               // unschedulable until something happens
-	inGated                // has scheduling gates
+	inGated                // a PreEnqueue plugin holds it back
 )
 
 // waiter is a pod in the queue.
 type waiter struct {
 	framework.QueuedPod
+	fw        *framework.Framework
 	place     place
 	seq       uint64    // the order of arrival, for pods that are equal otherwise
 	ready     time.Time // inBackoff: when it is over; inParked: when it is flushed
 	index     int       // in its heap
 	signature string    // empty: like no other
+
+	refusers []string          // inParked: the plugins that must change their mind
+	gate     *framework.Status // inGated: who holds it back, and why
+	busy     bool              // room is being made for it: nobody wakes it meanwhile
 }
 
 // queue holds the pods that wait for a node. It has one user at a time.
 type queue struct {
-	fw      *framework.Framework
-	clock   clock.PassiveClock
-	seq     uint64
-	all     map[types.UID]*waiter
-	active  waiters // by the profile's QueueSort
-	backoff waiters // by ready
-	parked  waiters // by ready
+	profiles profiles
+	clock    clock.PassiveClock
+	backOff  backOff
+	seq      uint64
+	all      map[types.UID]*waiter
+	lanes    lanes
+	active   waiters        // by the profiles' QueueSort
+	backoff  waiters        // by ready
+	parked   waiters        // by ready
+	refused  map[string]int // parked pods by refuser
+	gated    int
 }
 
-func newQueue(fw *framework.Framework, c clock.PassiveClock) *queue {
-	q := &queue{fw: fw, clock: c, all: make(map[types.UID]*waiter)}
+func newQueue(p profiles, c clock.PassiveClock, b backOff) *queue {
+	q := &queue{profiles: p, clock: c, backOff: b, all: make(map[types.UID]*waiter), lanes: newLanes(), refused: make(map[string]int)}
+	sort := p.first().Less
 	q.active.less = func(a, b *waiter) bool {
-		if fw.Less(&a.QueuedPod, &b.QueuedPod) {
+		if sort(&a.QueuedPod, &b.QueuedPod) {
 			return true
 		}
-		return a.seq < b.seq && !fw.Less(&b.QueuedPod, &a.QueuedPod)
+		return a.seq < b.seq && !sort(&b.QueuedPod, &a.QueuedPod)
 	}
 	sooner := func(a, b *waiter) bool {
 		return a.ready.Before(b.ready) || a.ready.Equal(b.ready) && a.seq < b.seq
@@ -81,12 +90,34 @@ func (q *queue) heapOf(p place) *waiters {
 
 func (q *queue) enter(w *waiter, p place) {
 	w.place = p
+	switch p {
+	case inActive:
+		w.Turn = q.lanes.enter(w.Pod.Namespace, w.Priority)
+	case inParked:
+		for _, name := range w.refusers {
+			q.refused[name]++
+		}
+	case inGated:
+		q.gated++
+	}
 	if h := q.heapOf(p); h != nil {
 		heap.Push(h, w)
 	}
 }
 
 func (q *queue) leave(w *waiter) {
+	switch w.place {
+	case inActive:
+		q.lanes.leave(w.Pod.Namespace, w.Priority)
+	case inParked:
+		for _, name := range w.refusers {
+			if q.refused[name]--; q.refused[name] == 0 {
+				delete(q.refused, name)
+			}
+		}
+	case inGated:
+		q.gated--
+	}
 	if h := q.heapOf(w.place); h != nil {
 		heap.Remove(h, w.index)
 	}
@@ -94,53 +125,68 @@ func (q *queue) leave(w *waiter) {
 
 // set takes a pod that waits for a node, or a new version of one. A change that the
 // scheduler did not make itself is a reason to try again.
-func (q *queue) set(pod *corev1.Pod) {
+func (q *queue) set(pod *corev1.Pod) *waiter {
 	w := q.all[pod.UID]
 	if w == nil {
 		q.seq++
-		w = &waiter{seq: q.seq}
+		w = &waiter{seq: q.seq, fw: q.profiles.of(pod)}
 		w.Since = q.clock.Now()
 		w.PodInfo = framework.NewPodInfo(pod)
 		q.all[pod.UID] = w
 		q.admit(w)
-		return
+		return w
 	}
 	if !affects(w.Pod, pod) {
 		info := *w.PodInfo
 		info.Pod = pod
 		w.PodInfo = &info
-		return
+		return w
 	}
 	q.leave(w)
 	w.PodInfo = framework.NewPodInfo(pod)
 	q.admit(w)
+	return w
 }
 
 // affects reports whether a new version of a pod may be scheduled otherwise than the old.
 func affects(old, pod *corev1.Pod) bool {
-	return !apiequality.Semantic.DeepEqual(old.Labels, pod.Labels) || !apiequality.Semantic.DeepEqual(&old.Spec, &pod.Spec)
+	same := apiequality.Semantic.DeepEqual
+	return !same(old.Labels, pod.Labels) || !same(old.Annotations, pod.Annotations) || !same(&old.Spec, &pod.Spec)
 }
 
 // admit sorts a pod that is in no heap into the right one.
 func (q *queue) admit(w *waiter) {
-	w.signature = q.fw.Sign(w.PodInfo)
+	w.signature = w.fw.Sign(w.PodInfo)
+	w.refusers = nil
+	w.gate = w.fw.PreEnqueue(w.PodInfo)
 	switch {
-	case len(w.Pod.Spec.SchedulingGates) > 0:
+	case w.gate != nil:
 		q.enter(w, inGated)
-	case w.Attempts > 0 && w.Failed.Add(backoffAfter(w.Attempts)).After(q.clock.Now()):
-		w.ready = w.Failed.Add(backoffAfter(w.Attempts))
+	case w.busy:
+		q.park(w, nil)
+	case w.Attempts > 0 && w.Failed.Add(q.backOff.after(w.Attempts)).After(q.clock.Now()):
+		w.ready = w.Failed.Add(q.backOff.after(w.Attempts))
 		q.enter(w, inBackoff)
 	default:
 		q.enter(w, inActive)
 	}
 }
 
-// backoffAfter returns the pause after so many failed attempts: 1s, 2s, 4s, 8s, 10s, …
-func backoffAfter(attempts int) time.Duration {
-	if attempts > 4 {
-		return backoffMax
+func (q *queue) park(w *waiter, refusers []string) {
+	w.ready, w.refusers = q.clock.Now().Add(parkedMax), refusers
+	q.enter(w, inParked)
+}
+
+// backOff is the pause after failed attempts: it doubles from min to max.
+type backOff struct{ min, max time.Duration }
+
+// after returns the pause after so many failed attempts: 1s, 2s, 4s, 8s, 10s, …
+func (b backOff) after(attempts int) time.Duration {
+	d := b.min
+	for ; attempts > 1 && d < b.max; attempts-- {
+		d *= 2
 	}
-	return min(backoffMin<<(attempts-1), backoffMax)
+	return min(d, b.max)
 }
 
 // remove forgets a pod.
@@ -157,41 +203,58 @@ func (q *queue) pop() *waiter {
 		return nil
 	}
 	w := heap.Pop(&q.active).(*waiter)
+	q.lanes.serve(w.Pod.Namespace, w.Priority, w.Turn)
 	delete(q.all, w.Pod.UID)
 	return w
 }
 
-// giveBack returns a popped pod after a failed attempt: parked when only an event can
-// help, else to try again after its back-off.
-func (q *queue) giveBack(w *waiter, park bool) {
-	now := q.clock.Now()
-	w.Attempts++
-	w.Failed = now
-	q.all[w.Pod.UID] = w
-	if park {
-		w.ready = now.Add(parkedMax)
-		q.enter(w, inParked)
-		return
-	}
+// retry takes back a popped pod after a failed attempt, to try it again after its back-off.
+func (q *queue) retry(w *waiter) {
+	q.failed(w)
 	q.admit(w)
 }
 
-// wakeUp moves the parked pods that helped says an event may have helped. Pods with the
-// same signature are asked about once.
-func (q *queue) wakeUp(helped func(*framework.PodInfo) bool) {
-	answers := make(map[string]bool)
+// refuse takes back a popped pod that fits nowhere: only an event can help that makes one of
+// the refusers change its mind.
+func (q *queue) refuse(w *waiter, refusers []string) {
+	q.failed(w)
+	q.park(w, refusers)
+}
+
+func (q *queue) failed(w *waiter) {
+	w.Attempts++
+	w.Failed = q.clock.Now()
+	q.all[w.Pod.UID] = w
+}
+
+// wakeUp moves the parked pods that helped says an event may have helped.
+func (q *queue) wakeUp(helped func(*waiter) bool) {
 	var woken []*waiter
 	for _, w := range q.parked.list {
-		answer, known := answers[w.signature]
-		if w.signature == "" || !known {
-			answer = helped(w.PodInfo)
-			answers[w.signature] = answer
-		}
-		if answer {
+		if !w.busy && helped(w) {
 			woken = append(woken, w)
 		}
 	}
+	slices.SortFunc(woken, func(a, b *waiter) int { return int(a.seq) - int(b.seq) })
 	for _, w := range woken {
+		q.leave(w)
+		q.admit(w)
+	}
+}
+
+// ungate looks again at the pods that a plugin holds back.
+func (q *queue) ungate(helped func(*waiter) bool) {
+	if q.gated == 0 {
+		return
+	}
+	var again []*waiter
+	for _, w := range q.all {
+		if w.place == inGated && helped(w) {
+			again = append(again, w)
+		}
+	}
+	slices.SortFunc(again, func(a, b *waiter) int { return int(a.seq) - int(b.seq) })
+	for _, w := range again {
 		q.leave(w)
 		q.admit(w)
 	}
@@ -202,7 +265,9 @@ func (q *queue) tick() {
 	now := q.clock.Now()
 	for _, h := range []*waiters{&q.backoff, &q.parked} {
 		for len(h.list) > 0 && !h.list[0].ready.After(now) {
-			q.enter(heap.Pop(h).(*waiter), inActive)
+			w := h.list[0]
+			q.leave(w)
+			q.enter(w, inActive)
 		}
 	}
 }

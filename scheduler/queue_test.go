@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/miniorch/miniorch/pkg/client/clienttest"
 	"github.com/miniorch/miniorch/scheduler/framework"
 	"github.com/miniorch/miniorch/scheduler/framework/sample"
 )
@@ -21,12 +20,12 @@ type queueTest struct {
 
 func newQueueTest(t *testing.T) *queueTest {
 	t.Helper()
-	fw, err := framework.New(DefaultProfile(clienttest.NewServer(t)))
+	p, err := newProfiles([]framework.Profile{DefaultProfile(nil, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := clocktesting.NewFakeClock(time.Unix(1000, 0))
-	return &queueTest{T: t, queue: newQueue(fw, c), clock: c}
+	return &queueTest{T: t, queue: newQueue(p, c, backOff{time.Second, 10 * time.Second}), clock: c}
 }
 
 // step turns the clock and lets the queue act on it.
@@ -69,7 +68,7 @@ func TestQueueBackoff(t *testing.T) {
 		if len(w) != 1 {
 			t.FailNow()
 		}
-		q.giveBack(w[0], false)
+		q.retry(w[0])
 		q.step(pause*time.Second - 1)
 		q.expect("", "its back-off is not over")
 		if got, want := q.next(), q.clock.Now().Add(1); !got.Equal(want) {
@@ -85,23 +84,17 @@ func TestQueueParks(t *testing.T) {
 	q.set(sample.Pod("large", "cpu", "2"))
 	q.set(sample.Pod("large2", "cpu", "2"))
 	for _, w := range q.expect("small large large2", "all are new") {
-		q.giveBack(w, true)
+		q.refuse(w, nil)
 	}
 	q.step(time.Minute)
 	q.expect("", "nothing happened")
 
-	asked := 0
-	q.wakeUp(func(p *framework.PodInfo) bool {
-		asked++
-		return p.Requests.MilliCPU > 0
-	})
-	if asked != 2 {
-		t.Errorf("%d questions for 2 kinds of pods", asked)
-	}
+	wantsCPU := func(w *waiter) bool { return w.Requests.MilliCPU > 0 }
+	q.wakeUp(wantsCPU)
 	for _, w := range q.expect("large large2", "the event helped these, and their back-off is over") {
-		q.giveBack(w, true)
+		q.refuse(w, nil)
 	}
-	q.wakeUp(func(p *framework.PodInfo) bool { return p.Requests.MilliCPU > 0 })
+	q.wakeUp(wantsCPU)
 	q.expect("", "they failed just now: an event does not shorten the back-off")
 	q.step(2 * time.Second)
 	q.expect("large large2", "their second back-off is over")
@@ -113,7 +106,7 @@ func TestQueueUpdates(t *testing.T) {
 	q := newQueueTest(t)
 	q.set(sample.Pod("a", "cpu", "2"))
 	w := q.expect("a", "it is new")
-	q.giveBack(w[0], true)
+	q.refuse(w[0], nil)
 	q.step(time.Minute)
 
 	status := sample.With(sample.Pod("a", "cpu", "2"), func(p *corev1.Pod) { p.Status.Reason = "x" })
@@ -139,4 +132,46 @@ func TestQueueGates(t *testing.T) {
 	q.expect("", "it is gated")
 	q.set(sample.Pod("a"))
 	q.expect("a", "the gate is gone")
+}
+
+func TestQueueIsFair(t *testing.T) {
+	q := newQueueTest(t)
+	in := func(ns, name string, priority int32) *corev1.Pod {
+		return sample.With(sample.Pod(name), func(p *corev1.Pod) { p.Namespace, p.Spec.Priority = ns, &priority })
+	}
+	for _, name := range []string{"a1", "a2", "a3", "a4"} {
+		q.set(in("busy", name, 0))
+	}
+	q.step(time.Second)
+	q.set(in("quiet", "b1", 0))
+	q.set(in("quiet", "b2", 0))
+	q.set(in("busy", "urgent", 5))
+	if w := q.pop(); w.Pod.Name != "urgent" {
+		t.Errorf("%s goes before a more urgent pod", w.Pod.Name)
+	}
+	if w := q.pop(); w.Pod.Name != "a1" {
+		t.Errorf("%s is first", w.Pod.Name)
+	}
+	q.set(in("late", "c1", 0))
+	q.expect("b1 a2 b2 c1 a3 a4", "namespaces take turns; who comes late does not go first, and does not wait for all others")
+	if len(q.lanes.byKey)+len(q.lanes.served) != 0 {
+		t.Errorf("left over: %+v", q.lanes)
+	}
+}
+
+func TestQueueRefusers(t *testing.T) {
+	q := newQueueTest(t)
+	q.set(sample.Pod("a"))
+	q.set(sample.Pod("b"))
+	for _, w := range q.expect("a b", "both are new") {
+		q.refuse(w, []string{"X", w.Pod.Name})
+	}
+	if got := q.refused; got["X"] != 2 || got["a"] != 1 {
+		t.Errorf("refused: %v", got)
+	}
+	q.remove("a")
+	q.wakeUp(func(*waiter) bool { return true })
+	if len(q.refused) != 0 {
+		t.Errorf("left over: %v", q.refused)
+	}
 }

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/miniorch/miniorch/pkg/api"
-	"github.com/miniorch/miniorch/pkg/client/clienttest"
 	"github.com/miniorch/miniorch/scheduler/framework"
 	"github.com/miniorch/miniorch/scheduler/framework/sample"
 )
@@ -198,14 +197,14 @@ func (r randomly) pod(name string) *corev1.Pod {
 // TestDecideAgainstReference plays random histories of a cluster and compares every decision,
 // made from incremental snapshots and shared evaluations, with the reference's.
 func TestDecideAgainstReference(t *testing.T) {
-	fw, err := framework.New(DefaultProfile(clienttest.NewServer(t)))
+	fw, err := framework.New(DefaultProfile(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for seed := range uint64(40) {
 		r := randomly{rand.New(rand.NewPCG(seed, 1))}
 		ref := &cluster{nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}}
-		c, shared := newCache(), &evaluations{}
+		c, m := newCache(), newMind()
 		for i := range 3 + r.IntN(150) {
 			n := r.node(fmt.Sprintf("n%03d", i))
 			ref.nodes[n.Name] = n
@@ -215,7 +214,7 @@ func TestDecideAgainstReference(t *testing.T) {
 			r.disturb(ref, c)
 			pod := r.pod(fmt.Sprintf("p%03d", i))
 			info := framework.NewPodInfo(pod)
-			d := decide(shared, fw, info, fw.Sign(info), c.snapshot(), r.Float64)
+			d := m.decide(fw, info, fw.Sign(info), c.snapshot(), r.Float64)
 			best, score, refusal := ref.reference(pod)
 			if d.Refusal != refusal || d.Score != score || d.Node != "" && !slices.Contains(best, d.Node) {
 				t.Fatalf("seed %d, pod %d: decided %v, the reference %v with %d, %q", seed, i, d, best, score, refusal)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +37,12 @@ type Config struct {
 	Decisions *decision.Log    // nil drops them
 	Recorder  Recorder         // nil drops events
 
-	// Profile is the plugins; default: DefaultProfile.
-	Profile *framework.Profile
+	// Profiles are the plugins for each name that pods ask for; default: DefaultProfile. All
+	// sort the queue in the same way.
+	Profiles []framework.Profile
+	// BackoffMin and BackoffMax are the first and the longest pause after failed attempts;
+	// default 1s and 10s.
+	BackoffMin, BackoffMax time.Duration
 	// Binders is how many bindings are on their way at a time; default 32.
 	Binders int
 	// Explained is for how many of the last decisions Explain has an answer; default 256.
@@ -47,7 +52,7 @@ type Config struct {
 	Unconfirmed time.Duration
 }
 
-func (c Config) withDefaults(t client.Transport) Config {
+func (c Config) withDefaults(t client.Transport, informers *client.Informers) Config {
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
 	}
@@ -60,9 +65,14 @@ func (c Config) withDefaults(t client.Transport) Config {
 	if c.Recorder == nil {
 		c.Recorder = (*client.Recorder)(nil)
 	}
-	if c.Profile == nil {
-		p := DefaultProfile(t)
-		c.Profile = &p
+	if len(c.Profiles) == 0 {
+		c.Profiles = []framework.Profile{DefaultProfile(t, informers)}
+	}
+	if c.BackoffMin == 0 {
+		c.BackoffMin = time.Second
+	}
+	if c.BackoffMax == 0 {
+		c.BackoffMax = max(10*time.Second, c.BackoffMin)
 	}
 	if c.Binders == 0 {
 		c.Binders = 32
@@ -83,34 +93,44 @@ type Scheduler struct {
 	pods      *client.Informer[*corev1.Pod]
 	nodes     *client.Informer[*corev1.Node]
 	cfg       Config
-	fw        *framework.Framework
+	profiles  profiles
 	log       *slog.Logger
 
 	wake   chan struct{}   // something changed that the loop must look at
 	jobs   chan *job       // decisions on their way to the API
+	chores chan *chore     // nominations whose room must be made
+	slow   chan struct{}   // a token for each slow binding under way
 	status *reconcile.Loop // writes PodScheduled conditions
 
 	mu       sync.Mutex // guards what follows; never held across I/O
 	cache    *cache
 	queue    *queue
-	shared   evaluations
+	mind     *mind
 	kept     *explanations
 	freed    map[string]bool // nodes that may have room now
+	news     news
 	verdicts map[types.UID]verdict
 }
 
+const (
+	slowBindings = 512 // that may be under way at a time
+	choresKept   = 256
+	choreWorkers = 8
+)
+
 // New returns a scheduler that reads through informers and writes through t.
 func New(t client.Transport, informers *client.Informers, cfg Config) (*Scheduler, error) {
-	cfg = cfg.withDefaults(t)
-	fw, err := framework.New(*cfg.Profile)
+	cfg = cfg.withDefaults(t, informers)
+	p, err := newProfiles(cfg.Profiles)
 	if err != nil {
 		return nil, fmt.Errorf("building the scheduler: %w", err)
 	}
 	s := &Scheduler{
-		transport: t, cfg: cfg, fw: fw, log: cfg.Logger.With("component", "scheduler"),
+		transport: t, cfg: cfg, profiles: p, log: cfg.Logger.With("component", "scheduler"),
 		pods: client.InformerFor[*corev1.Pod](informers), nodes: client.InformerFor[*corev1.Node](informers),
-		wake: make(chan struct{}, 1), jobs: make(chan *job, 4*cfg.Binders),
-		cache: newCache(), queue: newQueue(fw, cfg.Clock), kept: newExplanations(cfg.Explained),
+		wake: make(chan struct{}, 1), jobs: make(chan *job, 4*cfg.Binders), chores: make(chan *chore, choresKept),
+		slow:  make(chan struct{}, slowBindings),
+		cache: newCache(), queue: newQueue(p, cfg.Clock, backOff{cfg.BackoffMin, cfg.BackoffMax}), mind: newMind(), kept: newExplanations(cfg.Explained),
 		freed: make(map[string]bool), verdicts: make(map[types.UID]verdict),
 	}
 	s.status = reconcile.New("scheduler/status", statusWriter{s}, reconcile.Config{
@@ -118,6 +138,10 @@ func New(t client.Transport, informers *client.Informers, cfg Config) (*Schedule
 	})
 	s.nodes.Handle(s.onNode)
 	s.pods.Handle(s.onPod)
+	client.InformerFor[*corev1.Namespace](informers).Handle(s.onNamespace)
+	for _, profile := range cfg.Profiles {
+		framework.Events(profile, s.onEvent)
+	}
 	return s, nil
 }
 
@@ -134,6 +158,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	for range s.cfg.Binders {
 		running.Go(func() { s.bindJobs(ctx) })
 	}
+	for range choreWorkers {
+		running.Go(func() { s.doChores(ctx) })
+	}
 	s.loop(ctx, &running)
 	running.Wait()
 	s.takeBack()
@@ -149,6 +176,11 @@ func (s *Scheduler) loop(ctx context.Context, running *sync.WaitGroup) {
 			s.sleep(ctx, until)
 		case j.permit > 0: // a Permit plugin wants to wait; nobody else should have to
 			running.Go(func() { s.await(ctx, j) })
+		case j.slow:
+			running.Go(func() {
+				defer func() { <-s.slow }()
+				s.bind(ctx, j)
+			})
 		default:
 			s.send(ctx, j)
 		}
@@ -197,7 +229,7 @@ func (s *Scheduler) next(ctx context.Context) (*job, time.Time) {
 	defer s.mu.Unlock()
 	for _, p := range s.cache.expired(s.cfg.Clock.Now()) {
 		s.log.Warn("the watch never confirmed a binding, forgetting it", "pod", p.info.Name(), "node", p.node)
-		s.freed[p.node] = true
+		s.left(p)
 		s.requeue(p.info.Pod)
 	}
 	s.wakeParked()
@@ -221,22 +253,6 @@ func (s *Scheduler) requeue(pod *corev1.Pod) {
 	}
 }
 
-// wakeParked looks for pods that fit on nodes which have more to give than before.
-func (s *Scheduler) wakeParked() {
-	if len(s.freed) > 0 && len(s.queue.parked.list) > 0 {
-		nodes := s.cache.snapshot()
-		s.queue.wakeUp(func(pod *framework.PodInfo) bool {
-			for name := range s.freed {
-				if n := nodes.Get(name); n != nil && s.fw.Fits(pod, n, nodes) {
-					return true
-				}
-			}
-			return false
-		})
-	}
-	clear(s.freed)
-}
-
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -247,44 +263,90 @@ func earliest(a, b time.Time) time.Time {
 // schedule decides for one pod. It returns what is to be done if a node was found; else the
 // pod is back in the queue.
 func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
-	d := decide(&s.shared, s.fw, w.PodInfo, w.signature, s.cache.snapshot(), s.cfg.Rand)
+	d := s.decide(w)
 	d.at = s.cfg.Clock.Now()
 	s.kept.keep(d)
 	if d.Node == "" {
-		s.refuse(ctx, w, d)
+		s.refuse(w, d)
 		return nil
 	}
 	j := &job{waiter: w, decision: d, state: d.state.Clone()}
-	if st := s.fw.Reserve(ctx, j.state, w.PodInfo, d.Node); !st.OK() {
+	if st := w.fw.Reserve(ctx, j.state, w.PodInfo, d.Node); !st.OK() {
 		s.giveUp(w, st)
 		return nil
 	}
-	st, wait := s.fw.Permit(ctx, j.state, w.PodInfo, d.Node)
-	switch {
-	case st.OK():
-	case st.Code == framework.Wait:
-		j.permit = max(wait, 1)
-	default:
-		s.fw.Unreserve(ctx, j.state, w.PodInfo, d.Node)
+	if st := s.permit(ctx, j); !st.OK() {
+		w.fw.Unreserve(ctx, j.state, w.PodInfo, d.Node)
 		s.giveUp(w, st)
 		return nil
 	}
+	s.cache.nominate(w.PodInfo, "")
 	s.cache.assume(w.PodInfo, d.Node)
+	s.news.pod(nil, w.PodInfo, s.queue)
 	return j
 }
 
-// refuse parks a pod for which no node is good, and says why.
-func (s *Scheduler) refuse(ctx context.Context, w *waiter, d *Decision) {
-	nominated, st := s.fw.PostFilter(ctx, d.state.Clone(), w.PodInfo, d.nodes)
-	park := !(st.OK() && nominated != "") // else room is being made: try again soon
-	s.queue.giveBack(w, park)
+// decide finds a node for a pod. If room was made for it somewhere, that node comes first.
+func (s *Scheduler) decide(w *waiter) *Decision {
+	nodes, signature := s.cache.snapshot(), w.signature
+	if n := s.cache.nominated[w.Pod.UID]; n.node != "" {
+		if d := s.mind.decideFor(w.fw, w.PodInfo, nodes, n.node); d != nil {
+			return d
+		}
+		signature = "" // the room that was made for it is not taken, for itself
+	}
+	return s.mind.decide(w.fw, w.PodInfo, signature, nodes, s.cfg.Rand)
+}
+
+// permit asks the Permit plugins, and finds out what kind of binding it will be.
+func (s *Scheduler) permit(ctx context.Context, j *job) *framework.Status {
+	st, wait := j.fw.Permit(ctx, j.state, j.PodInfo, j.decision.Node)
+	if st != nil && st.Code == framework.Wait {
+		j.permit, st = max(wait, 1), nil
+	}
+	if !st.OK() || !j.fw.Slow(j.state, j.PodInfo, j.decision.Node) {
+		return st
+	}
+	select {
+	case s.slow <- struct{}{}:
+		j.slow = true
+		return nil
+	default:
+		return framework.Refuse("too many pods wait for their volumes at a time")
+	}
+}
+
+// refuse parks a pod for which no node is good, and says why. Perhaps room can be made.
+func (s *Scheduler) refuse(w *waiter, d *Decision) {
+	n, why := s.makeRoom(w, d)
+	if why != "" {
+		d.Refusal += " " + why
+	}
+	s.queue.refuse(w, refusersOf(d.refusals))
+	d.refusals = nil // explanations keep d, and work it out again
+	switch {
+	case n == nil:
+		s.cache.nominate(w.PodInfo, "")
+	default:
+		s.cache.nominate(w.PodInfo, n.Node)
+	}
 	s.tell(w, corev1.PodReasonUnschedulable, d.Refusal)
 	s.cfg.Decisions.Add(decision.Record{Time: d.at, Component: "scheduler", Object: decision.RefTo(w.Pod), Plan: d.String()})
 }
 
+// refusersOf returns the plugins that refused a node.
+func refusersOf(refusals []*framework.Status) (names []string) {
+	for _, r := range refusals {
+		if r != nil && !slices.Contains(names, r.Plugin) {
+			names = append(names, r.Plugin)
+		}
+	}
+	return names
+}
+
 // giveUp sends a pod to its back-off because a plugin said no after a node was found.
 func (s *Scheduler) giveUp(w *waiter, st *framework.Status) {
-	s.queue.giveBack(w, false)
+	s.queue.retry(w)
 	s.tell(w, reasonOf(st), st.Error().Error())
 }
 
@@ -298,7 +360,7 @@ func reasonOf(st *framework.Status) string {
 
 // tell leaves word for the user why a pod still waits.
 func (s *Scheduler) tell(w *waiter, reason, why string) {
-	s.verdicts[w.Pod.UID] = verdict{reason: reason, message: why}
+	s.verdicts[w.Pod.UID] = verdict{reason: reason, message: why, nominated: s.cache.nominated[w.Pod.UID].node}
 	s.status.Enqueue(reconcile.Key{Namespace: w.Pod.Namespace, Name: w.Pod.Name})
 	s.cfg.Recorder.Event(w.Pod, corev1.EventTypeWarning, "FailedScheduling", "%s", why)
 }

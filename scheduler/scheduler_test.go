@@ -330,17 +330,17 @@ func (permitting) Permit(context.Context, *framework.CycleState, *framework.PodI
 }
 
 func TestPermit(t *testing.T) {
-	profile := DefaultProfile(nil)
+	profiles := []framework.Profile{{}}
 	between := func(tr client.Transport) client.Transport {
-		profile = DefaultProfile(tr)
-		profile.Plugins = append(profile.Plugins, framework.Enabled{Plugin: permitting{}})
+		profiles[0] = DefaultProfile(tr, nil)
+		profiles[0].Plugins = append(profiles[0].Plugins, framework.Enabled{Plugin: permitting{}})
 		return tr
 	}
-	inWorldWith(t, between, Config{Profile: &profile}, func(w *world) {
+	inWorldWith(t, between, Config{Profiles: profiles}, func(w *world) {
 		w.node(sample.Node("n1"))
 		w.pod(sample.Pod("p"))
 		w.expectOn("p", "")
-		w.scheduler.fw.Allow(w.get("p").UID, "Permitting")
+		w.scheduler.profiles.first().Allow(w.get("p").UID, "Permitting")
 		w.expectOn("p", "n1")
 		w.pod(sample.Pod("q"))
 		time.Sleep(5 * time.Second)
@@ -349,7 +349,7 @@ func TestPermit(t *testing.T) {
 			w.Errorf("events: %q", got)
 		}
 		time.Sleep(2 * time.Second) // it is tried again
-		w.scheduler.fw.Allow(w.get("q").UID, "Permitting")
+		w.scheduler.profiles.first().Allow(w.get("q").UID, "Permitting")
 		w.expectOn("q", "n1")
 	})
 }
@@ -363,8 +363,8 @@ func TestExplain(t *testing.T) {
 		if !ok || x.Node != "n1" || len(x.Nodes) != 2 {
 			w.Fatalf("explanation: %+v", x)
 		}
-		if got := fmt.Sprint(x.Plugins, x.Weights, x.Nodes); got != "[TaintToleration NodeResourcesFit ReplicaSpread] [3 1 2] [{n1  [] [100 97 100] 597} {n2 NodeUnschedulable [node(s) were unschedulable] [] 0}]" {
-			w.Errorf("explanation: %s", got)
+		if got := fmt.Sprint(x.Scores, x.Nodes[0].Scores, x.Nodes[0].Total, x.Nodes[1].Refused); got != "[{TaintToleration 3} {NodeResourcesFit 1}] [100 97] 397 [{NodeUnschedulable [node(s) were unschedulable]}]" {
+			t.Errorf("explanation: %s", got)
 		}
 		if _, ok := w.scheduler.Explain("nobody"); ok {
 			w.Error("there is an explanation for nobody")

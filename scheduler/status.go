@@ -16,7 +16,10 @@ import (
 )
 
 // verdict is why a pod has no node, for its PodScheduled condition.
-type verdict struct{ reason, message string }
+type verdict struct {
+	reason, message string
+	nominated       string // the node where room is being made; empty: nowhere
+}
 
 // statusWriter brings the PodScheduled condition of waiting pods up to the latest verdict. It
 // runs beside the scheduling loop, which never waits for it.
@@ -35,10 +38,10 @@ func (w statusWriter) Reconcile(ctx context.Context, key reconcile.Key) (reconci
 		return reconcile.Result{}, nil
 	}
 	c, changed := condition(pod, v, metav1.NewTime(w.s.cfg.Clock.Now()))
-	if !changed {
+	if !changed && v.nominated == pod.Status.NominatedNodeName {
 		return reconcile.Result{}, nil
 	}
-	patch, err := patchFor(pod, c)
+	patch, err := patchFor(pod, c, v.nominated)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -63,12 +66,17 @@ func condition(pod *corev1.Pod, v verdict, now metav1.Time) (c corev1.PodConditi
 	return c, old.Reason != c.Reason || old.Message != c.Message
 }
 
-// patchFor makes the patch that sets one condition. The resourceVersion in it sees to it
-// that a pod which was bound meanwhile is not called unschedulable.
-func patchFor(pod *corev1.Pod, c corev1.PodCondition) ([]byte, error) {
+// patchFor makes the patch that sets one condition, and the node where room is made. The
+// resourceVersion in it sees to it that a pod which was bound meanwhile is not called
+// unschedulable.
+func patchFor(pod *corev1.Pod, c corev1.PodCondition, nominated string) ([]byte, error) {
+	status := map[string]any{"conditions": []corev1.PodCondition{c}}
+	if nominated != pod.Status.NominatedNodeName {
+		status["nominatedNodeName"] = nominated
+	}
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion},
-		"status":   map[string]any{"conditions": []corev1.PodCondition{c}},
+		"status":   status,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the condition: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -12,18 +13,24 @@ import (
 type Framework struct {
 	name       string
 	sort       QueueSort
+	enqueues   []PreEnqueue
 	preFilters []PreFilter
 	filters    []Filter
 	postFilter []PostFilter
 	preScores  []PreScore
 	scores     []WeightedScore
+	agings     []Aging
 	reserves   []Reserve
 	permits    []Permit
 	preBinds   []PreBind
 	binds      []Bind
-	signers    []Signer
-	shares     bool // every plugin that must be a Signer is one
-	waiting    waitingPods
+	wides      []wide
+	hinters    map[string]Hinter // by plugin
+
+	filterNames []string
+	signers     []Signer
+	shares      bool // every plugin that must be a Signer is one
+	waiting     waitingPods
 }
 
 // WeightedScore is a Score plugin of a profile.
@@ -32,9 +39,14 @@ type WeightedScore struct {
 	Weight int64
 }
 
+type wide struct {
+	Wide
+	weight int64
+}
+
 // New sorts the plugins of a profile by extension point.
 func New(p Profile) (*Framework, error) {
-	f := &Framework{name: p.SchedulerName, shares: true}
+	f := &Framework{name: p.SchedulerName, shares: true, hinters: make(map[string]Hinter)}
 	names := make(map[string]bool)
 	for _, e := range p.Plugins {
 		if names[e.Name()] {
@@ -48,7 +60,21 @@ func New(p Profile) (*Framework, error) {
 	if f.sort == nil || len(f.binds) == 0 {
 		return nil, fmt.Errorf("profile %q needs a QueueSort and a Bind plugin", p.SchedulerName)
 	}
+	f.nameFilters(p)
 	return f, nil
+}
+
+func (f *Framework) nameFilters(p Profile) {
+	for _, e := range p.Plugins {
+		_, pre := e.Plugin.(PreFilter)
+		_, filter := e.Plugin.(Filter)
+		if pre || filter {
+			f.filterNames = append(f.filterNames, e.Name())
+		}
+	}
+	for _, w := range f.wides {
+		f.filterNames = append(f.filterNames, w.Name())
+	}
 }
 
 func (f *Framework) add(e Enabled) error {
@@ -64,10 +90,18 @@ func (f *Framework) add(e Enabled) error {
 		}
 		f.scores = append(f.scores, WeightedScore{x, e.Weight})
 	}
+	if x, ok := e.Plugin.(Wide); ok {
+		f.wides = append(f.wides, wide{x, e.Weight})
+	}
+	if x, ok := e.Plugin.(Hinter); ok {
+		f.hinters[x.Name()] = x
+	}
+	f.enqueues = appendIf(f.enqueues, e.Plugin)
 	f.preFilters = appendIf(f.preFilters, e.Plugin)
 	f.filters = appendIf(f.filters, e.Plugin)
 	f.postFilter = appendIf(f.postFilter, e.Plugin)
 	f.preScores = appendIf(f.preScores, e.Plugin)
+	f.agings = appendIf(f.agings, e.Plugin)
 	f.reserves = appendIf(f.reserves, e.Plugin)
 	f.permits = appendIf(f.permits, e.Plugin)
 	f.preBinds = appendIf(f.preBinds, e.Plugin)
@@ -90,18 +124,47 @@ func appendIf[T any](list []T, p Plugin) []T {
 	return list
 }
 
+// Events tells the plugins that watch kinds of their own where to report; they name
+// themselves.
+func Events(p Profile, report func(plugin string, e Event)) {
+	for _, e := range p.Plugins {
+		if x, ok := e.Plugin.(EventSource); ok {
+			x.Events(func(e Event) { report(x.Name(), e) })
+		}
+	}
+}
+
 // SchedulerName returns the name that pods ask for.
 func (f *Framework) SchedulerName() string { return f.name }
+
+// SortName returns the name of the QueueSort plugin.
+func (f *Framework) SortName() string { return f.sort.Name() }
+
+// LooksAtOneNode reports whether a plugin's refusal of a node depends on that node only.
+func (f *Framework) LooksAtOneNode(plugin string) bool {
+	return !slices.ContainsFunc(f.wides, func(w wide) bool { return w.Name() == plugin })
+}
 
 // Less orders waiting pods.
 func (f *Framework) Less(a, b *QueuedPod) bool { return f.sort.Less(a, b) }
 
-// Sign returns the pod's scheduling signature, empty if the pod shares with no other.
+// PreEnqueue runs the PreEnqueue plugins up to the first that holds the pod back.
+func (f *Framework) PreEnqueue(pod *PodInfo) *Status {
+	for _, p := range f.enqueues {
+		if s := p.PreEnqueue(pod); !s.OK() {
+			return s.by(p.Name())
+		}
+	}
+	return nil
+}
+
+// Sign returns the pod's scheduling signature, empty if the pod shares with no other. The
+// priority is part of it: it decides which nominated pods count.
 func (f *Framework) Sign(pod *PodInfo) string {
 	if !f.shares {
 		return ""
 	}
-	b := make([]byte, 0, 256)
+	b := strconv.AppendInt(make([]byte, 0, 256), int64(pod.Priority), 36)
 	for _, s := range f.signers {
 		var ok bool
 		if b, ok = s.Sign(b, pod); !ok {
@@ -114,6 +177,9 @@ func (f *Framework) Sign(pod *PodInfo) string {
 
 // PreFilter runs the PreFilter plugins up to the first that refuses the pod.
 func (f *Framework) PreFilter(state *CycleState, pod *PodInfo, nodes Snapshot) *Status {
+	if pod.Invalid != nil {
+		return RefuseForGood("pod has an invalid affinity: " + pod.Invalid.Error())
+	}
 	skip := make(map[string]bool)
 	for _, p := range f.preFilters {
 		s := p.PreFilter(state, pod, nodes)
@@ -142,23 +208,67 @@ func (f *Framework) Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Sta
 	return nil
 }
 
-// Fits reports whether the pod could run on the node, all by itself.
+// FilterEach asks each Filter plugin about one node, whatever the others say; for explanations.
+func (f *Framework) FilterEach(state *CycleState, pod *PodInfo, node *NodeInfo) (refusals []*Status) {
+	for _, p := range state.filters {
+		if s := p.Filter(state, pod, node); !s.OK() {
+			refusals = append(refusals, s.by(p.Name()))
+		}
+	}
+	return refusals
+}
+
+// FilterNames returns the names of the plugins that refuse pods or nodes, in the order they
+// are asked.
+func (f *Framework) FilterNames() []string { return f.filterNames }
+
+// Fits reports whether the pod could run on the node as far as the plugins say that look at
+// one node at a time.
 func (f *Framework) Fits(pod *PodInfo, node *NodeInfo, nodes Snapshot) bool {
 	state := NewCycleState()
 	return f.PreFilter(state, pod, nodes).OK() && f.Filter(state, pod, node).OK()
 }
 
+// Surveys asks the Wide plugins about a pod. A plugin that refuses the pod ends it.
+func (f *Framework) Surveys(t *Topology, pod *PodInfo) (filters []Survey, scores []WideScore, refusal *Status) {
+	for _, w := range f.wides {
+		s, st := w.Survey(t, pod)
+		if !st.OK() {
+			return nil, nil, st.by(w.Name())
+		}
+		if s.Filter != nil {
+			ask, name := s.Filter, w.Name()
+			s.Filter = func(i int) *Status { return ask(i).by(name) }
+			filters = append(filters, s)
+		}
+		if s.Rank != nil && w.weight > 0 {
+			scores = append(scores, WideScore{Survey: s, Name: w.Name(), Weight: w.weight})
+		}
+	}
+	return filters, scores, nil
+}
+
+// Helps reports whether an event may make a plugin pass a pod that it refused. known is false
+// if the plugin has no opinion.
+func (f *Framework) Helps(plugin string, pod *PodInfo, e Event) (helps, known bool) {
+	h := f.hinters[plugin]
+	if h == nil {
+		return false, false
+	}
+	return h.Helps(pod, e), true
+}
+
 // PostFilter runs the PostFilter plugins up to the first that makes room.
-func (f *Framework) PostFilter(ctx context.Context, state *CycleState, pod *PodInfo, nodes Snapshot) (string, *Status) {
+func (f *Framework) PostFilter(a *Attempt) (*Nomination, *Status) {
 	var last *Status
 	for _, p := range f.postFilter {
-		node, s := p.PostFilter(ctx, state, pod, nodes)
+		n, s := p.PostFilter(a)
 		if s.OK() || s.Code == Failed {
-			return node, s.by(p.Name())
+			return n, s.by(p.Name())
 		}
 		last = s.by(p.Name())
 	}
-	return "", last
+	return nil, last
 }
 
 // PreScore runs the PreScore plugins.
@@ -179,6 +289,11 @@ func (f *Framework) PreScore(state *CycleState, pod *PodInfo, nodes Snapshot) *S
 // Scores returns the Score plugins that PreScore did not skip.
 func (f *Framework) Scores(state *CycleState) []WeightedScore {
 	return state.scores
+}
+
+// Ages reports whether what PreScore plugins keep for the pod is out of date.
+func (f *Framework) Ages(pod *PodInfo, old, now *NodeInfo) bool {
+	return slices.ContainsFunc(f.agings, func(a Aging) bool { return a.Ages(pod, old, now) })
 }
 
 // Reserve runs the Reserve plugins; if one fails, all are told to give back.
@@ -232,6 +347,14 @@ func (f *Framework) PreBind(ctx context.Context, state *CycleState, pod *PodInfo
 		}
 	}
 	return nil
+}
+
+// Slow reports whether PreBind may take minutes for the pod.
+func (f *Framework) Slow(state *CycleState, pod *PodInfo, node string) bool {
+	return slices.ContainsFunc(f.preBinds, func(p PreBind) bool {
+		s, ok := p.(Slow)
+		return ok && s.Slow(state, pod, node)
+	})
 }
 
 // Bind runs the Bind plugins up to the first that takes the pod.

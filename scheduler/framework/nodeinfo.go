@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // NodeInfo is a node with the pods that are on it, assumed ones too, and their sums. It is
@@ -17,13 +16,8 @@ type NodeInfo struct {
 	Requested   Resources // sum of the pods' Requests
 	Assumed     Resources // sum of the pods' Assumed
 	Ports       []HostPort
-	Owners      []OwnerCount
-}
-
-// OwnerCount is how many pods of one controller are on a node.
-type OwnerCount struct {
-	Owner types.UID
-	Count int
+	Nominated   []*PodInfo       // for whom room is being made here; not in Pods
+	Images      map[string]int64 // sizes of the images that the node has, by every name
 }
 
 // NewNodeInfo returns an empty node: n, or just a name if n is nil.
@@ -34,10 +28,31 @@ func NewNodeInfo(name string, n *corev1.Node) *NodeInfo {
 // WithNode returns i with another version of the node, or without one.
 func (i *NodeInfo) WithNode(n *corev1.Node) *NodeInfo {
 	c := *i
-	c.Node, c.Allocatable = n, Resources{}
+	c.Node, c.Allocatable, c.Images = n, Resources{}, nil
 	if n != nil {
 		c.Allocatable = ResourcesOf(n.Status.Allocatable)
+		c.Images = imagesOf(n)
 	}
+	return &c
+}
+
+func imagesOf(n *corev1.Node) map[string]int64 {
+	if len(n.Status.Images) == 0 {
+		return nil
+	}
+	images := make(map[string]int64)
+	for i := range n.Status.Images {
+		for _, name := range n.Status.Images[i].Names {
+			images[name] = n.Status.Images[i].SizeBytes
+		}
+	}
+	return images
+}
+
+// WithNominated returns i with other nominated pods.
+func (i *NodeInfo) WithNominated(pods []*PodInfo) *NodeInfo {
+	c := *i
+	c.Nominated = pods
 	return &c
 }
 
@@ -48,7 +63,6 @@ func (i *NodeInfo) WithPod(p *PodInfo) *NodeInfo {
 	c.Pods = append(slices.Clip(i.Pods), p)
 	c.Ports = append(slices.Clip(i.Ports), p.Ports...)
 	c.Requested, c.Assumed = i.Requested.Plus(&p.Requests, 1), i.Assumed.Plus(&p.Assumed, 1)
-	c.Owners = count(i.Owners, p.Owner, 1)
 	return &c
 }
 
@@ -67,32 +81,5 @@ func (i *NodeInfo) WithoutPod(p *PodInfo) *NodeInfo {
 		}
 	}
 	c.Requested, c.Assumed = i.Requested.Plus(&p.Requests, -1), i.Assumed.Plus(&p.Assumed, -1)
-	c.Owners = count(i.Owners, p.Owner, -1)
 	return &c
-}
-
-// CountOf returns how many pods of a controller are on the node.
-func (i *NodeInfo) CountOf(owner types.UID) int {
-	for n := range i.Owners {
-		if i.Owners[n].Owner == owner {
-			return i.Owners[n].Count
-		}
-	}
-	return 0
-}
-
-// count returns owners with n more pods of owner.
-func count(owners []OwnerCount, owner types.UID, n int) []OwnerCount {
-	if owner == "" {
-		return owners
-	}
-	at := slices.IndexFunc(owners, func(o OwnerCount) bool { return o.Owner == owner })
-	if at < 0 {
-		return append(slices.Clip(owners), OwnerCount{owner, n})
-	}
-	owners = slices.Clone(owners)
-	if owners[at].Count += n; owners[at].Count == 0 {
-		return slices.Delete(owners, at, at+1)
-	}
-	return owners
 }

@@ -4,7 +4,7 @@
 //
 // The extension points, in the order a pod meets them:
 //
-//	QueueSort                          which pod is next
+//	PreEnqueue QueueSort               whether it may be tried, which pod is next
 //	PreFilter Filter PostFilter        where it can run
 //	PreScore Score (Normalize)         where it should run
 //	Reserve Permit PreBind Bind        make it so
@@ -14,6 +14,7 @@ package framework
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type Plugin interface {
 // appends that part to b. Pods with equal signatures get equal answers from the same node,
 // so the scheduler asks once for all of them. ok is false if the answer for one node
 // depends on more than the pod and that node. If any plugin with one of those extension points
-// is no Signer, nothing is shared.
+// is no Signer, nothing is shared. A Wide plugin need not be one: it is asked for every pod.
 type Signer interface {
 	Plugin
 	Sign(b []byte, pod *PodInfo) (signed []byte, ok bool)
@@ -39,6 +40,13 @@ type Signer interface {
 type QueueSort interface {
 	Plugin
 	Less(a, b *QueuedPod) bool
+}
+
+// PreEnqueue says whether a pod may be tried at all (nil), or what it waits for. It is asked
+// when the pod comes or changes, and again when an event Helps. It is pure.
+type PreEnqueue interface {
+	Plugin
+	PreEnqueue(pod *PodInfo) *Status
 }
 
 // PreFilter looks at the pod once, before any node: to refuse it altogether, or to keep in
@@ -56,12 +64,40 @@ type Filter interface {
 	Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status
 }
 
-// PostFilter is called when no node passed: it may see to it that room is made, and says which
-// node will do soon, if any. It must not wait for I/O: no pod is scheduled meanwhile.
-// The same is true for Reserve and Permit.
+// PostFilter is called when no node passed: it may see to it that room is made. It must not
+// wait for I/O: no pod is scheduled meanwhile. The same is true for Reserve and Permit.
 type PostFilter interface {
 	Plugin
-	PostFilter(ctx context.Context, state *CycleState, pod *PodInfo, nodes Snapshot) (nominated string, s *Status)
+	PostFilter(a *Attempt) (*Nomination, *Status)
+}
+
+// Attempt is a failed attempt to find a node, as PostFilter plugins see it.
+type Attempt struct {
+	Pod       *PodInfo
+	Nominated string // the node where room was made for it by an earlier attempt; empty: none
+	Nodes     Snapshot
+	Refusals  []*Status // by position of the node; of its first refuser
+	Rand      func() float64
+	// Try asks all filters whether the pod could run on the node at i if it were as given, and
+	// all others as they are.
+	Try func(i int, node *NodeInfo) *Status
+}
+
+// Nomination says on which node there will be room for the pod once Work is done and what it
+// began has ended.
+type Nomination struct {
+	Node   string
+	Reason string // for users and decision records: "preempt d/x, d/y"
+	Work   func(ctx context.Context) error
+	// Candidates are the places that were compared, the one that was taken first.
+	Candidates []Candidate
+}
+
+// Candidate is a node where room can be made, and what it costs.
+type Candidate struct {
+	Node       string   `json:"node"`
+	Victims    []string `json:"victims"`    // namespace/name
+	Violations int      `json:"violations"` // of disruption budgets
 }
 
 // PreScore looks at the pod once before the nodes are scored. Skip means that the plugin
@@ -78,9 +114,22 @@ type Score interface {
 	Score(state *CycleState, pod *PodInfo, node *NodeInfo) int64
 }
 
-// Normalizer brings the raw scores of all nodes that passed into [0, MaxScore], in place.
+// NoScore is the raw score of a node that the plugin cannot rank: it becomes 0, and does not
+// count as lowest or highest.
+const NoScore int64 = math.MinInt64
+
+// Normalizer brings a raw score into [0, MaxScore], knowing the lowest and the highest raw score
+// of all nodes that passed. It reads nothing else, so that a change of one node changes the
+// scores of others only when it moves one of these two.
 type Normalizer interface {
-	Normalize(scores []int64)
+	Normalize(score, lowest, highest int64) int64
+}
+
+// Aging is a PreScore plugin that keeps in state something about all nodes. Ages reports
+// whether it must be worked out anew, with all its scores, since a node was old and is now.
+type Aging interface {
+	Plugin
+	Ages(pod *PodInfo, old, now *NodeInfo) bool
 }
 
 // Reserve takes what the pod will need on the node; Unreserve gives it back if anything
@@ -102,6 +151,12 @@ type Permit interface {
 type PreBind interface {
 	Plugin
 	PreBind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status
+}
+
+// Slow is a PreBind plugin that may take minutes for some pods. They are bound beside all others.
+type Slow interface {
+	PreBind
+	Slow(state *CycleState, pod *PodInfo, node string) bool
 }
 
 // Bind tells the API server. The first plugin that does not Skip has bound the pod.

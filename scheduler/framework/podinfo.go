@@ -4,8 +4,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/pkg/api"
 )
@@ -23,8 +21,9 @@ type PodInfo struct {
 	Requests Resources // Pods is 1
 	Assumed  Resources // Requests, with something for containers that ask for nothing
 	Ports    []HostPort
-	Owner    types.UID // of the controller that made the pod; empty: none
 	Priority int32
+	Terms    *PodTerms // nil: it has no affinity to other pods
+	Invalid  error     // what of the spec cannot be understood; such a pod is not scheduled
 }
 
 // HostPort is a port of the node that a pod takes.
@@ -59,12 +58,10 @@ func NewPodInfo(p *corev1.Pod) *PodInfo {
 			info.addPorts(c)
 		}
 	}
-	if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
-		info.Owner = ref.UID
-	}
 	if p.Spec.Priority != nil {
 		info.Priority = *p.Spec.Priority
 	}
+	info.Terms, info.Invalid = parsePodTerms(p)
 	return info
 }
 
@@ -91,6 +88,7 @@ func (p *PodInfo) Name() string { return p.Pod.Namespace + "/" + p.Pod.Name }
 type QueuedPod struct {
 	*PodInfo
 	Since    time.Time // when it came
+	Turn     uint64    // when it is its namespace's turn, among pods of one priority
 	Attempts int       // that failed
 	Failed   time.Time // when the last one did
 }

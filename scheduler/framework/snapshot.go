@@ -12,8 +12,9 @@ const chunkSize = 64
 // Snapshot is all nodes at one moment, ordered by name. It is an immutable value: With
 // returns another one, which shares all but one chunk with the first.
 type Snapshot struct {
-	chunks [][]*NodeInfo
-	set    *nodeSet
+	Namespaces *Namespaces
+	chunks     [][]*NodeInfo
+	set        *nodeSet
 }
 
 // nodeSet is which nodes there are; snapshots of the same nodes share it.
@@ -68,11 +69,16 @@ func (s Snapshot) With(i int, n *NodeInfo) Snapshot {
 	return s
 }
 
-// ChangedSince calls visit with the position of every node that is not as it was in an older
-// snapshot, and reports whether both hold the same set of nodes; if not, it visits nothing.
-func (s Snapshot) ChangedSince(old Snapshot, visit func(i int)) (sameNodes bool) {
-	if s.set != old.set {
-		return false
+// SameNodes reports whether both snapshots hold nodes of the same names, at the same positions.
+func (s Snapshot) SameNodes(old Snapshot) bool { return s.set == old.set }
+
+// ChangedSince calls visit for every node that is not as it was in an older snapshot. The
+// position is the one in s; was is nil for a node that came, and now for one that went, which
+// has no position (-1).
+func (s Snapshot) ChangedSince(old Snapshot, visit func(i int, was, now *NodeInfo)) {
+	if !s.SameNodes(old) {
+		s.merge(old, visit)
+		return
 	}
 	for c := range s.chunks {
 		if &s.chunks[c][0] == &old.chunks[c][0] {
@@ -80,9 +86,39 @@ func (s Snapshot) ChangedSince(old Snapshot, visit func(i int)) (sameNodes bool)
 		}
 		for i, n := range s.chunks[c] {
 			if n != old.chunks[c][i] {
-				visit(c*chunkSize + i)
+				visit(c*chunkSize+i, old.chunks[c][i], n)
 			}
 		}
 	}
-	return true
+}
+
+// merge walks two snapshots of different nodes by name.
+func (s Snapshot) merge(old Snapshot, visit func(i int, was, now *NodeInfo)) {
+	i, j := 0, 0
+	for i < s.Len() || j < old.Len() {
+		switch order := compareAt(s, i, old, j); {
+		case order < 0:
+			visit(i, nil, s.At(i))
+			i++
+		case order > 0:
+			visit(-1, old.At(j), nil)
+			j++
+		default:
+			if s.At(i) != old.At(j) {
+				visit(i, old.At(j), s.At(i))
+			}
+			i, j = i+1, j+1
+		}
+	}
+}
+
+// compareAt orders the nodes at two positions by name; what is past the end comes last.
+func compareAt(s Snapshot, i int, old Snapshot, j int) int {
+	switch {
+	case i >= s.Len():
+		return 1
+	case j >= old.Len():
+		return -1
+	}
+	return strings.Compare(s.At(i).Name, old.At(j).Name)
 }

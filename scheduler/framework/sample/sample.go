@@ -99,8 +99,49 @@ func Scores(p framework.Score, pod *corev1.Pod, nodes ...*framework.NodeInfo) []
 	for _, n := range nodes {
 		out = append(out, p.Score(state, info, n))
 	}
-	if n, ok := p.(framework.Normalizer); ok {
-		n.Normalize(out)
+	n, _ := p.(framework.Normalizer)
+	framework.NormalizeAll(n, out)
+	return out
+}
+
+// Topology counts over nodes, which must be in the order of their names.
+func Topology(namespaces *framework.Namespaces, nodes ...*framework.NodeInfo) *framework.Topology {
+	s := framework.NewSnapshot(append([]*framework.NodeInfo{}, nodes...))
+	s.Namespaces = namespaces
+	t := framework.NewTopology()
+	t.Follow(s)
+	return t
+}
+
+// FitsWide asks a Wide plugin about a pod on each node of a topology, and returns the reasons
+// of the refusals, empty for nodes that passed.
+func FitsWide(p framework.Wide, t *framework.Topology, pod *corev1.Pod) []string {
+	survey, refused := p.Survey(t, framework.NewPodInfo(pod))
+	out := make([]string, t.Nodes().Len())
+	for i := range out {
+		s := refused
+		if s.OK() && survey.Filter != nil {
+			s = survey.Filter(i)
+		}
+		if !s.OK() {
+			out[i] = s.Reasons[0]
+		}
 	}
+	return out
+}
+
+// RankWide asks a Wide plugin to score all nodes of a topology for a pod and normalizes what it
+// says; nil if it has nothing to say.
+func RankWide(p framework.Wide, t *framework.Topology, pod *corev1.Pod) []int64 {
+	survey, _ := p.Survey(t, framework.NewPodInfo(pod))
+	if survey.Rank == nil {
+		return nil
+	}
+	out, all := make([]int64, t.Nodes().Len()), make([]int32, t.Nodes().Len())
+	for i := range all {
+		all[i] = int32(i)
+	}
+	survey.Rank(all, out)
+	framework.NormalizeAll(survey.Normalizer, out)
 	return out
 }

@@ -1,21 +1,52 @@
 // Package noderesources keeps pods away from nodes that cannot give what they request, and
-// prefers nodes that have the largest share of CPU and memory left.
+// prefers nodes by how much of them is in use.
 package noderesources
 
 import (
+	"slices"
 	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-// Plugin is NodeResourcesFit with the LeastAllocated strategy.
-type Plugin struct{}
+// Args tunes the plugin.
+type Args struct {
+	Strategy  Strategy   // default: LeastAllocated
+	Resources []Weighted // default: CPUAndMemory
+	Shape     []Point    // of RequestedToCapacityRatio
+	// Ignored and IgnoredGroups are extended resources that somebody else sees to: by name,
+	// and by what stands before the slash.
+	Ignored       []corev1.ResourceName
+	IgnoredGroups []string
+}
+
+// Plugin is NodeResourcesFit.
+type Plugin struct {
+	args Args
+	scorer
+}
+
+// New returns the plugin.
+func New(args Args) Plugin {
+	if args.Strategy == "" {
+		args.Strategy = LeastAllocated
+	}
+	if len(args.Resources) == 0 {
+		args.Resources = CPUAndMemory()
+	}
+	return Plugin{args: args, scorer: scorer{args.Strategy, args.Resources, args.Shape}}
+}
 
 // Name returns the plugin's name.
 func (Plugin) Name() string { return "NodeResourcesFit" }
 
 // Sign tells what the plugin reads.
-func (Plugin) Sign(b []byte, pod *framework.PodInfo) ([]byte, bool) {
+func (Plugin) Sign(b []byte, pod *framework.PodInfo) ([]byte, bool) { return sign(b, pod), true }
+
+func sign(b []byte, pod *framework.PodInfo) []byte {
 	r := &pod.Requests
 	for _, n := range []int64{r.MilliCPU, r.Memory, r.EphemeralStorage, pod.Assumed.MilliCPU, pod.Assumed.Memory} {
 		b = append(strconv.AppendInt(b, n, 36), ',')
@@ -24,51 +55,51 @@ func (Plugin) Sign(b []byte, pod *framework.PodInfo) ([]byte, bool) {
 		b = append(append(b, o.Name...), '=')
 		b = append(strconv.AppendInt(b, o.Value, 36), ',')
 	}
-	return b, true
+	return b
 }
 
 // Filter refuses a node that lacks something the pod requests; the reasons name all of it.
-func (Plugin) Filter(_ *framework.CycleState, pod *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
-	if reasons := Lacks(&pod.Requests, node); len(reasons) > 0 {
-		return framework.Refuse(reasons...)
+func (p Plugin) Filter(_ *framework.CycleState, pod *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
+	reasons, never := p.lacks(&pod.Requests, node)
+	switch {
+	case len(reasons) == 0:
+		return nil
+	case never:
+		return framework.RefuseForGood(reasons...)
 	}
-	return nil
+	return framework.Refuse(reasons...)
 }
 
-// Lacks returns, in the words that users read, what the node has not enough of.
-func Lacks(want *framework.Resources, node *framework.NodeInfo) (reasons []string) {
+// lacks returns, in the words that users read, what the node has not enough of; never if an
+// empty node would not have it either.
+func (p Plugin) lacks(want *framework.Resources, node *framework.NodeInfo) (reasons []string, never bool) {
 	used, has := &node.Requested, &node.Allocatable
+	check := func(what string, want, used, has int64) {
+		if want > 0 && want > has-used {
+			reasons = append(reasons, what)
+			never = never || want > has
+		}
+	}
 	if used.Pods+want.Pods > has.Pods {
 		reasons = append(reasons, "Too many pods")
 	}
-	if want.MilliCPU > 0 && want.MilliCPU > has.MilliCPU-used.MilliCPU {
-		reasons = append(reasons, "Insufficient cpu")
-	}
-	if want.Memory > 0 && want.Memory > has.Memory-used.Memory {
-		reasons = append(reasons, "Insufficient memory")
-	}
-	if want.EphemeralStorage > 0 && want.EphemeralStorage > has.EphemeralStorage-used.EphemeralStorage {
-		reasons = append(reasons, "Insufficient ephemeral-storage")
-	}
+	check("Insufficient cpu", want.MilliCPU, used.MilliCPU, has.MilliCPU)
+	check("Insufficient memory", want.Memory, used.Memory, has.Memory)
+	check("Insufficient ephemeral-storage", want.EphemeralStorage, used.EphemeralStorage, has.EphemeralStorage)
 	for _, o := range want.Others {
-		if o.Value > 0 && o.Value > has.Other(o.Name)-used.Other(o.Name) {
-			reasons = append(reasons, "Insufficient "+string(o.Name))
+		if !p.ignores(o.Name) {
+			check("Insufficient "+string(o.Name), o.Value, used.Other(o.Name), has.Other(o.Name))
 		}
 	}
-	return reasons
+	return reasons, never
 }
 
-// Score returns the share of CPU and memory that is left when the pod runs there too.
-func (Plugin) Score(_ *framework.CycleState, pod *framework.PodInfo, node *framework.NodeInfo) int64 {
-	cpu := left(node.Assumed.MilliCPU+pod.Assumed.MilliCPU, node.Allocatable.MilliCPU)
-	memory := left(node.Assumed.Memory+pod.Assumed.Memory, node.Allocatable.Memory)
-	return (cpu + memory) / 2
+func (p Plugin) ignores(name corev1.ResourceName) bool {
+	group, _, extended := strings.Cut(string(name), "/")
+	return extended && (slices.Contains(p.args.Ignored, name) || slices.Contains(p.args.IgnoredGroups, group))
 }
 
-func left(used, has int64) int64 {
-	if has == 0 || used > has {
-		return 0
-	}
-	// In this order: bytes of memory times MaxScore are far from the limit of int64.
-	return (has - used) * framework.MaxScore / has
+// Score rates the node as the strategy says, with the pod on it.
+func (p Plugin) Score(_ *framework.CycleState, pod *framework.PodInfo, node *framework.NodeInfo) int64 {
+	return p.score(pod, node)
 }

@@ -31,7 +31,7 @@ func TestFilter(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, sample.Fits(Plugin{}, tt.pod, tt.node)); diff != "" {
+			if diff := cmp.Diff(tt.want, sample.Fits(New(Args{}), tt.pod, tt.node)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 			}
 		})
@@ -40,7 +40,7 @@ func TestFilter(t *testing.T) {
 
 func TestOvercommitted(t *testing.T) {
 	node := sample.Info(sample.Node("a", "cpu", "1"), sample.Pod("q", "cpu", "2"))
-	if got := sample.Fits(Plugin{}, sample.Pod("p", "memory", "1"), node); got != nil {
+	if got := sample.Fits(New(Args{}), sample.Pod("p", "memory", "1"), node); got != nil {
 		t.Errorf("a node with too little CPU takes pods that want none, got %q", got)
 	}
 }
@@ -62,7 +62,7 @@ func TestScore(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, sample.Scores(Plugin{}, tt.pod, tt.nodes...)); diff != "" {
+			if diff := cmp.Diff(tt.want, sample.Scores(New(Args{}), tt.pod, tt.nodes...)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 			}
 		})

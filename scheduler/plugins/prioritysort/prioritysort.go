@@ -1,4 +1,5 @@
-// Package prioritysort orders waiting pods: the higher priority first, then who came first.
+// Package prioritysort orders waiting pods: the higher priority first, then whose namespace's
+// turn it is, then who came first.
 package prioritysort
 
 import (
@@ -15,6 +16,9 @@ func (Plugin) Name() string { return "PrioritySort" }
 func (Plugin) Less(a, b *framework.QueuedPod) bool {
 	if a.Priority != b.Priority {
 		return a.Priority > b.Priority
+	}
+	if a.Turn != b.Turn {
+		return a.Turn < b.Turn
 	}
 	return a.Since.Before(b.Since)
 }

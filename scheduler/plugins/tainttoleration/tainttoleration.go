@@ -48,4 +48,6 @@ func (Plugin) Score(_ *framework.CycleState, pod *framework.PodInfo, node *frame
 }
 
 // Normalize makes the node with the fewest taints the best.
-func (Plugin) Normalize(scores []int64) { framework.NormalizeReversed(scores) }
+func (Plugin) Normalize(score, _, highest int64) int64 {
+	return framework.NormalizeReversed(score, highest)
+}

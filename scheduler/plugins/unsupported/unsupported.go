@@ -1,5 +1,5 @@
 // Package unsupported refuses pods that demand what this scheduler does not do yet: running
-// them anyway could break what they rely on. What they merely prefer is reported, not refused.
+// them anyway could break what they rely on.
 package unsupported
 
 import (
@@ -31,45 +31,12 @@ func (Plugin) PreFilter(_ *framework.CycleState, pod *framework.PodInfo, _ frame
 
 // Demands returns the fields that demand what is not done.
 func Demands(s *corev1.PodSpec) (fields []string) {
-	if a := s.Affinity; a != nil {
-		if p := a.PodAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-			fields = append(fields, "required pod affinity")
-		}
-		if p := a.PodAntiAffinity; p != nil && len(p.RequiredDuringSchedulingIgnoredDuringExecution) > 0 {
-			fields = append(fields, "required pod anti-affinity")
-		}
-	}
-	for _, c := range s.TopologySpreadConstraints {
-		if c.WhenUnsatisfiable == corev1.DoNotSchedule {
-			fields = append(fields, "topology spread with DoNotSchedule")
-			break
-		}
-	}
 	if len(s.ResourceClaims) > 0 {
 		fields = append(fields, "resource claims")
 	}
 	for i := range s.Volumes {
 		if v := &s.Volumes[i]; v.PersistentVolumeClaim != nil || v.Ephemeral != nil {
 			fields = append(fields, "persistent volume claims")
-			break
-		}
-	}
-	return fields
-}
-
-// Preferences returns the fields that prefer what is not done.
-func Preferences(s *corev1.PodSpec) (fields []string) {
-	if a := s.Affinity; a != nil {
-		if p := a.PodAffinity; p != nil && len(p.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
-			fields = append(fields, "preferred pod affinity")
-		}
-		if p := a.PodAntiAffinity; p != nil && len(p.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
-			fields = append(fields, "preferred pod anti-affinity")
-		}
-	}
-	for _, c := range s.TopologySpreadConstraints {
-		if c.WhenUnsatisfiable == corev1.ScheduleAnyway {
-			fields = append(fields, "topology spread with ScheduleAnyway")
 			break
 		}
 	}

@@ -20,11 +20,6 @@ func TestDemands(t *testing.T) {
 	refused := func(what string) []string {
 		return []string{"pod demands what this scheduler does not support: " + what}
 	}
-	spread := func(do corev1.UnsatisfiableConstraintAction) *corev1.Pod {
-		return spec(func(s *corev1.PodSpec) {
-			s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{WhenUnsatisfiable: do}}
-		})
-	}
 	tests := []struct {
 		name, reason string
 		pod          *corev1.Pod
@@ -32,11 +27,9 @@ func TestDemands(t *testing.T) {
 		want         []string
 	}{
 		{"plain", "nothing special", sample.Pod("p"), node, nil},
-		{"pod anti-affinity", "replicas may rely on being apart", spec(func(s *corev1.PodSpec) {
-			s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{}}}}
-		}), node, refused("required pod anti-affinity")},
-		{"hard spread", "a demand", spread(corev1.DoNotSchedule), node, refused("topology spread with DoNotSchedule")},
-		{"soft spread", "a wish", spread(corev1.ScheduleAnyway), node, nil},
+		{"resource claims", "the device may be tied to a node", spec(func(s *corev1.PodSpec) {
+			s.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu"}}
+		}), node, refused("resource claims")},
 		{"claims", "the volume may be tied to a node", spec(func(s *corev1.PodSpec) {
 			s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}}}
 		}), node, refused("persistent volume claims")},

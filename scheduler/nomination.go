@@ -1,0 +1,149 @@
+package scheduler
+
+import (
+	"context"
+
+	"github.com/miniorch/miniorch/scheduler/framework"
+)
+
+// chore is the work by which room is made for a pod.
+type chore struct {
+	*waiter
+	*framework.Nomination
+}
+
+// makeRoom asks the PostFilter plugins. It returns where there will be room, if anywhere, and
+// what users should read about it.
+func (s *Scheduler) makeRoom(w *waiter, d *Decision) (n *framework.Nomination, why string) {
+	if d.nodes.Len() == 0 {
+		return nil, ""
+	}
+	at := s.cache.nominated[w.Pod.UID].node
+	n, st := w.fw.PostFilter(&framework.Attempt{
+		Pod: w.PodInfo, Nominated: at, Nodes: d.nodes, Refusals: d.refusals, Rand: s.cfg.Rand,
+		Try: s.mind.trial(w.fw, w.PodInfo, d.nodes),
+	})
+	if n != nil {
+		d.preemption = n.Candidates
+	}
+	switch {
+	case st != nil && len(st.Reasons) > 0:
+		return nil, "preemption: " + st.Reasons[0]
+	case !st.OK() || n == nil:
+		return nil, ""
+	case n.Work == nil: // what was begun goes on
+		return n, ""
+	}
+	select {
+	case s.chores <- &chore{w, n}:
+		w.busy = true
+		return n, ""
+	default:
+		return nil, "preemption: too many pods make room at a time."
+	}
+}
+
+// doChores makes room for one pod after the other until ctx ends.
+func (s *Scheduler) doChores(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-s.chores:
+			err := c.Work(ctx)
+			s.choreDone(ctx, c, err)
+		}
+	}
+}
+
+// choreDone lets the pod be tried again as soon as there is room, at once if making room failed.
+func (s *Scheduler) choreDone(ctx context.Context, c *chore, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.busy = false
+	s.freed[c.Node] = true
+	if err != nil {
+		if ctx.Err() == nil {
+			s.log.Warn("cannot make room for a pod", "pod", c.Name(), "node", c.Node, "error", err)
+		}
+		s.cache.nominate(c.PodInfo, "")
+		if w := s.queue.all[c.Pod.UID]; w == c.waiter && w.place == inParked {
+			s.queue.leave(w)
+			s.queue.admit(w)
+		}
+	}
+	s.signal()
+}
+
+// takeNomination believes what the API says about where room was made for a pod, if this
+// scheduler does not know better: after a restart, or when somebody else did it.
+func (s *Scheduler) takeNomination(w *waiter) {
+	if _, known := s.cache.nominated[w.Pod.UID]; known || w.Attempts > 0 {
+		return
+	}
+	if node := w.Pod.Status.NominatedNodeName; node != "" {
+		s.cache.nominate(w.PodInfo, node)
+	}
+}
+
+// decideFor decides for a node if the pod can run there; else it returns nil.
+func (m *mind) decideFor(fw *framework.Framework, pod *framework.PodInfo, nodes framework.Snapshot, node string) *Decision {
+	at := nodes.Position(node)
+	if at < 0 {
+		return nil
+	}
+	state := framework.NewCycleState()
+	m.topology.Follow(nodes)
+	if !m.filterOne(fw, state, pod, nodes, at).OK() {
+		return nil
+	}
+	return &Decision{Pod: pod, Node: node, Passed: 1, nodes: nodes, fw: fw, state: state, position: at}
+}
+
+// filterOne asks all filters about the node at i, without what other pods share.
+func (m *mind) filterOne(fw *framework.Framework, state *framework.CycleState, pod *framework.PodInfo, nodes framework.Snapshot, i int) *framework.Status {
+	if st := fw.PreFilter(state, pod, nodes); !st.OK() {
+		return st
+	}
+	node := nodes.At(i)
+	if st := m.filterAs(fw, state, pod, i, node); !st.OK() {
+		return st
+	}
+	if with := withNominated(node, pod.Priority, pod.Pod.UID); with != node {
+		return m.filterAs(fw, state, pod, i, with)
+	}
+	return nil
+}
+
+// filterAs asks all filters about the node at i as if it were as given.
+func (m *mind) filterAs(fw *framework.Framework, state *framework.CycleState, pod *framework.PodInfo, i int, node *framework.NodeInfo) *framework.Status {
+	if st := fw.Filter(state, pod, node); !st.OK() {
+		return st
+	}
+	if before := m.topology.Nodes().At(i); before != node {
+		m.topology.Swap(i, node)
+		defer m.topology.Swap(i, before)
+	}
+	filters, _, refused := fw.Surveys(m.topology, pod)
+	if !refused.OK() {
+		return refused
+	}
+	return survey(filters, i)
+}
+
+// trial returns what PostFilter plugins try changes of nodes with. Nominated pods that go
+// before the pod count.
+func (m *mind) trial(fw *framework.Framework, pod *framework.PodInfo, nodes framework.Snapshot) func(int, *framework.NodeInfo) *framework.Status {
+	var state *framework.CycleState
+	var refused *framework.Status
+	return func(i int, node *framework.NodeInfo) *framework.Status {
+		if state == nil {
+			state = framework.NewCycleState()
+			refused = fw.PreFilter(state, pod, nodes)
+		}
+		if !refused.OK() {
+			return refused
+		}
+		return m.filterAs(fw, state, pod, i, withNominated(node, pod.Priority, pod.Pod.UID))
+	}
+}
