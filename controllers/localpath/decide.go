@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/miniorch/miniorch/pkg/claims"
 )
@@ -64,7 +65,7 @@ func decideClaim(o claimView) ClaimPlan {
 		return ClaimPlan{}
 	case o.Node == nil:
 		return ClaimPlan{Reschedule: true, Refusal: fmt.Sprintf("node %q not found", node)}
-	case o.Node.Annotations[claims.LocalPathRoot] == "" || o.Node.Labels[corev1.LabelHostname] == "":
+	case o.Node.Annotations[claims.LocalPathRoot] == "" || o.Node.Labels[corev1.LabelHostname] == "" || len(node) > validation.LabelValueMaxLength:
 		return ClaimPlan{Reschedule: true, Refusal: fmt.Sprintf("node %q has no directory for local volumes", node)}
 	}
 	return ClaimPlan{Create: volumeFor(c, o.Class, o.Node)}
@@ -93,7 +94,7 @@ func refusal(c *corev1.PersistentVolumeClaim, sc *storagev1.StorageClass) string
 }
 
 func volumeFor(c *corev1.PersistentVolumeClaim, sc *storagev1.StorageClass, node *corev1.Node) *corev1.PersistentVolume {
-	name, host := nameFor(c), node.Labels[corev1.LabelHostname]
+	name := nameFor(c)
 	policy := corev1.PersistentVolumeReclaimDelete
 	if sc.ReclaimPolicy != nil {
 		policy = *sc.ReclaimPolicy
@@ -101,7 +102,7 @@ func volumeFor(c *corev1.PersistentVolumeClaim, sc *storagev1.StorageClass, node
 	return &corev1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, Finalizers: []string{claims.LocalPath},
-			Labels:      map[string]string{claims.LocalPathNode: host},
+			Labels:      map[string]string{claims.LocalPathNode: node.Name},
 			Annotations: map[string]string{claims.ProvisionedBy: claims.LocalPath},
 		},
 		Spec: corev1.PersistentVolumeSpec{
@@ -115,7 +116,7 @@ func volumeFor(c *corev1.PersistentVolumeClaim, sc *storagev1.StorageClass, node
 				Path: claims.LocalPathDir(node.Annotations[claims.LocalPathRoot], name, c.Namespace, c.Name),
 			}},
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{host}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{node.Labels[corev1.LabelHostname]}}},
 			}}}},
 		},
 	}

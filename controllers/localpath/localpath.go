@@ -20,12 +20,10 @@ import (
 	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
-// Indexes: volumes by the node they are on, claims by the node that was selected for them, and
-// nodes by their hostname label.
+// Indexes: volumes by the node they are on, and claims by the node that was selected for them.
 const (
 	volumesByNode = "local-path-by-node"
 	claimsByNode  = "by-selected-node"
-	nodesByHost   = "by-hostname"
 )
 
 // Controller reconciles claims, and volumes: keys without a namespace are volumes.
@@ -66,7 +64,6 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		}
 		return []string{claim.Annotations[claims.SelectedNode]}
 	})
-	c.nodes.Index(nodesByHost, func(n *corev1.Node) []string { return []string{n.Labels[corev1.LabelHostname]} })
 	reconcile.Watch(c.loop, c.claims, func(old, claim *corev1.PersistentVolumeClaim) []reconcile.Key {
 		if claim == nil {
 			return nil
@@ -109,7 +106,7 @@ func (c *Controller) keysOfNode(old, n *corev1.Node) []reconcile.Key {
 		one = old
 	}
 	var keys []reconcile.Key
-	for _, v := range c.volumes.ByIndex(volumesByNode, one.Labels[corev1.LabelHostname]) {
+	for _, v := range c.volumes.ByIndex(volumesByNode, one.Name) {
 		keys = append(keys, reconcile.Key{Name: v.Name})
 	}
 	for _, claim := range c.claims.ByIndex(claimsByNode, one.Name) {
@@ -229,10 +226,11 @@ func (c *Controller) reconcileVolume(ctx context.Context, name string) error {
 	}
 	exists := true
 	if v.DeletionTimestamp != nil {
-		var err error
-		if exists, err = c.nodeExists(ctx, v.Labels[claims.LocalPathNode]); err != nil {
+		n, err := c.nodeNamed(ctx, v.Labels[claims.LocalPathNode])
+		if err != nil {
 			return err
 		}
+		exists = n != nil
 	}
 	plan := decideVolume(v, exists)
 	if plan == nothing {
@@ -248,16 +246,4 @@ func (c *Controller) reconcileVolume(ctx context.Context, name string) error {
 		_, err := c.volume.Update(ctx, free)
 		return control.IgnoreGone(err)
 	})
-}
-
-// nodeExists looks for a node by its hostname label; that there is none is confirmed.
-func (c *Controller) nodeExists(ctx context.Context, host string) (bool, error) {
-	if len(c.nodes.ByIndex(nodesByHost, host)) > 0 {
-		return true, nil
-	}
-	nodes, _, err := c.node.List(ctx, "", metav1.ListOptions{LabelSelector: corev1.LabelHostname + "=" + host})
-	if err != nil {
-		return false, fmt.Errorf("confirming that the node of the volume is gone: %w", err)
-	}
-	return len(nodes) > 0, nil
 }

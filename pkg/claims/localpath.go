@@ -15,7 +15,7 @@ const (
 	LocalPath = "miniorch.dev/local-path"
 	// LocalPathRoot is on a Node: the directory in which its volumes are.
 	LocalPathRoot = "miniorch.dev/local-path-root"
-	// LocalPathNode is a label on a volume: the node it is on, by its hostname label.
+	// LocalPathNode is a label on a volume: the name of the node it is on.
 	LocalPathNode = "miniorch.dev/local-path-node"
 	// LocalPathMade is on a volume once its directory was made: if it is missing later, the data is lost.
 	LocalPathMade = "miniorch.dev/local-path-made"
