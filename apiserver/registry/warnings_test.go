@@ -28,10 +28,9 @@ func TestWarnings(t *testing.T) {
 		{"pod and its security", "pods", `
 spec:
   securityContext: {seLinuxOptions: {level: a}, supplementalGroupsPolicy: Merge}
-  topologySpreadConstraints: [{whenUnsatisfiable: DoNotSchedule}]
   volumes: [{name: a, projected: {sources: [{podCertificate: {}}]}}, {name: b, configMap: {name: c, defaultUser: 5}}]
   containers: [{name: a, securityContext: {appArmorProfile: {type: Unconfined}}, livenessProbe: {grpc: {port: 1, mode: TLS}}}]`,
-			[]string{"spec.topologySpreadConstraints:", "spec.securityContext.seLinuxOptions:", "spec.volumes[0].projected:", "spec.volumes[1]:",
+			[]string{"spec.securityContext.seLinuxOptions:", "spec.volumes[0].projected:", "spec.volumes[1]:",
 				"spec.containers[0].securityContext.appArmorProfile:", "spec.containers[0].probes:"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

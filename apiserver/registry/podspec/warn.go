@@ -19,20 +19,6 @@ var podNotices = []struct {
 	set  func(*corev1.PodSpec) bool
 	text string
 }{
-	{"affinity.podAffinity." + Required, func(s *corev1.PodSpec) bool {
-		return s.Affinity != nil && s.Affinity.PodAffinity != nil && len(s.Affinity.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
-	}, wontSchedule},
-	{"affinity.podAffinity." + preferred, func(s *corev1.PodSpec) bool {
-		return s.Affinity != nil && s.Affinity.PodAffinity != nil && len(s.Affinity.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0
-	}, noPreference},
-	{"affinity.podAntiAffinity." + Required, func(s *corev1.PodSpec) bool {
-		return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil && len(s.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) > 0
-	}, wontSchedule},
-	{"affinity.podAntiAffinity." + preferred, func(s *corev1.PodSpec) bool {
-		return s.Affinity != nil && s.Affinity.PodAntiAffinity != nil && len(s.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution) > 0
-	}, noPreference},
-	{"topologySpreadConstraints", func(s *corev1.PodSpec) bool { return spreads(s, corev1.DoNotSchedule) }, wontSchedule},
-	{"topologySpreadConstraints", func(s *corev1.PodSpec) bool { return spreads(s, corev1.ScheduleAnyway) }, noPreference},
 	{"preemptionPolicy", func(s *corev1.PodSpec) bool {
 		return ptr.Deref(s.PreemptionPolicy, corev1.PreemptNever) != corev1.PreemptNever
 	},
@@ -112,14 +98,7 @@ var containerNotices = []struct {
 const (
 	notApplied   = "not applied on this cluster's nodes"
 	wontSchedule = "the scheduler does not support this; the pod will stay Pending"
-	noPreference = "the scheduler does not look at this preference"
 )
-
-func spreads(s *corev1.PodSpec, when corev1.UnsatisfiableConstraintAction) bool {
-	return slices.ContainsFunc(s.TopologySpreadConstraints, func(c corev1.TopologySpreadConstraint) bool {
-		return c.WhenUnsatisfiable == when
-	})
-}
 
 // servedVolumes are the volume types that the nodes can provide.
 var servedVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"}
