@@ -7,6 +7,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -70,20 +71,33 @@ type Validator interface {
 // A missing object is a NotFound status error.
 type Reader interface {
 	Get(ctx context.Context, gvr schema.GroupVersionResource, ns, name string) (api.Object, error)
+	// List returns what is in a namespace, in all if it is empty, as the server last heard of it.
+	List(ctx context.Context, gvr schema.GroupVersionResource, ns string) ([]api.Object, error)
+}
+
+// Cluster is a Reader that can also note on an object's status what was granted.
+type Cluster interface {
+	Reader
+	// UpdateStatus writes what change makes of an object, in one compare-and-swap: change is
+	// called again with the newest object if the one that it saw was an old one. An error of
+	// change is returned as it is, nothing is written then; nor is it for a dry run.
+	UpdateStatus(ctx context.Context, gvr schema.GroupVersionResource, ns, name string, dryRun bool, change func(old api.Object) (api.Object, error)) error
 }
 
 // Chain runs plugins in order; the first refusal ends it.
 type Chain []Plugin
 
 // Builtin is the chain of a cluster, in the order in which it runs. random yields the
-// suffixes of generated volume names.
-func Builtin(read Reader, random func() uint64) Chain {
+// suffixes of generated volume names, now is the server's time.
+func Builtin(read Cluster, random func() uint64, now func() time.Time) Chain {
 	return Chain{
 		NamespaceLifecycle{Read: read},
 		ServiceAccount{Read: read, Random: random},
 		NodeRestriction{Read: read},
 		Priority{},
 		DefaultTolerationSeconds{},
+		LimitRanger{Read: read},
+		ResourceQuota{Cluster: read, Now: now}, // last: what is refused for another reason is not charged for
 	}
 }
 

@@ -315,3 +315,34 @@ func TestNodeRestriction(t *testing.T) {
 		})
 	}
 }
+
+func (c cluster) List(_ context.Context, gvr schema.GroupVersionResource, ns string) ([]api.Object, error) {
+	var out []api.Object
+	for _, obj := range c {
+		if r, _ := api.ResourceOf(obj); r.GVR() == gvr && (ns == "" || obj.GetNamespace() == ns) {
+			out = append(out, obj)
+		}
+	}
+	return out, nil
+}
+
+func (c cluster) UpdateStatus(ctx context.Context, gvr schema.GroupVersionResource, ns, name string, dryRun bool, change func(api.Object) (api.Object, error)) error {
+	old, err := c.Get(ctx, gvr, ns, name)
+	if err != nil {
+		return err
+	}
+	obj, err := change(old)
+	if err != nil || dryRun {
+		return err
+	}
+	for i := range c {
+		if c[i] == old {
+			c[i] = obj
+		}
+	}
+	return nil
+}
+
+func (broken) List(context.Context, schema.GroupVersionResource, string) ([]api.Object, error) {
+	return nil, errors.New("no answer")
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -37,7 +38,7 @@ type TokenIssuer interface {
 type Config struct {
 	Authorizer auth.Authorizer // asked by Client; default auth.Components
 	// Admission makes the chain of plugins; default admission.Builtin.
-	Admission func(admission.Reader, func() uint64) admission.Chain
+	Admission func(cluster admission.Cluster, random func() uint64, now func() time.Time) admission.Chain
 	Tokens    TokenIssuer // nil: serviceaccounts/token answers 503
 
 	ServiceCIDR   netip.Prefix  // cluster IPs; default 10.96.0.0/16
@@ -114,7 +115,7 @@ func New(store storage.Store, descriptors []resource.Descriptor, cfg Config) *Re
 		r.stores[d.GVR()] = s
 		r.order = append(r.order, s)
 	}
-	r.admission = cfg.Admission(r, cfg.Rand)
+	r.admission = cfg.Admission(r, cfg.Rand, cfg.Clock.Now)
 	return r
 }
 
@@ -211,4 +212,40 @@ func (r *Registry) Get(ctx context.Context, gvr schema.GroupVersionResource, ns,
 		return nil, err
 	}
 	return it.Object, nil
+}
+
+// List implements admission.Reader: from the cache. Virtual resources and those that are not
+// served have nothing to list.
+func (r *Registry) List(ctx context.Context, gvr schema.GroupVersionResource, ns string) ([]api.Object, error) {
+	s, ok := r.stores[gvr]
+	if !ok || s.cache == nil {
+		return nil, nil
+	}
+	if err := s.waitReady(ctx); err != nil {
+		return nil, err
+	}
+	var out []api.Object
+	var failed error
+	s.cache.Snapshot().Ascend(s.prefix(ns), "", func(it *watchcache.Item) bool {
+		it, failed = s.view(it)
+		if failed == nil {
+			out = append(out, it.Object)
+		}
+		return failed == nil
+	})
+	return out, failed
+}
+
+// UpdateStatus implements admission.Cluster.
+func (r *Registry) UpdateStatus(ctx context.Context, gvr schema.GroupVersionResource, ns, name string, dryRun bool, change func(old api.Object) (api.Object, error)) error {
+	s, ok := r.stores[gvr]
+	if !ok {
+		return apierrors.NewNotFound(gvr.GroupResource(), name)
+	}
+	opts := UpdateOptions{}
+	if dryRun {
+		opts.DryRun = []string{metav1.DryRunAll}
+	}
+	_, _, err := s.Update(ctx, ns, name, "status", change, opts)
+	return err
 }
