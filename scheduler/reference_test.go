@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/scheduler/framework"
@@ -84,7 +87,10 @@ func (c *cluster) refuses(pod *corev1.Pod, n *corev1.Node) []string {
 			return []string{"node(s) didn't have free ports for the requested pod ports"}
 		}
 	}
-	return c.lacks(pod, n)
+	if why := c.lacks(pod, n); len(why) > 0 {
+		return why
+	}
+	return c.refusesCompany(pod, n)
 }
 
 func (c *cluster) lacks(pod *corev1.Pod, n *corev1.Node) (why []string) {
@@ -107,7 +113,7 @@ func (c *cluster) lacks(pod *corev1.Pod, n *corev1.Node) (why []string) {
 
 func (c *cluster) totals(pod *corev1.Pod, passed []string) []int64 {
 	totals := make([]int64, len(passed))
-	mild, kin := make([]int64, len(passed)), make([]int64, len(passed))
+	mild := make([]int64, len(passed))
 	for i, name := range passed {
 		n := c.nodes[name]
 		for _, t := range n.Spec.Taints {
@@ -115,22 +121,29 @@ func (c *cluster) totals(pod *corev1.Pod, passed []string) []int64 {
 				mild[i]++
 			}
 		}
-		var cpu, memory int64
+		var cpu, memory, wantCPU, wantMemory int64
 		for _, p := range append(c.on(name), pod) {
 			asks := api.PodRequests(p)
 			cpu += atLeast(asks.Cpu().MilliValue(), 100)
 			memory += atLeast(asks.Memory().Value(), 200<<20)
-			if len(pod.OwnerReferences) > 0 && len(p.OwnerReferences) > 0 && p != pod && p.OwnerReferences[0].UID == pod.OwnerReferences[0].UID {
-				kin[i]++
-			}
+			wantCPU += asks.Cpu().MilliValue()
+			wantMemory += asks.Memory().Value()
 		}
-		totals[i] = (share(cpu, n.Status.Allocatable.Cpu().MilliValue()) + share(memory, n.Status.Allocatable.Memory().Value())) / 2
+		hasCPU, hasMemory := n.Status.Allocatable.Cpu().MilliValue(), n.Status.Allocatable.Memory().Value()
+		totals[i] = (share(cpu, hasCPU) + share(memory, hasMemory)) / 2
+		if len(api.PodRequests(pod)) > 0 {
+			difference := float64(wantCPU)/float64(hasCPU) - float64(wantMemory)/float64(hasMemory)
+			totals[i] += int64((1 - math.Sqrt(difference*difference/4)) * 100)
+		}
 	}
 	for i := range passed {
 		totals[i] += 3 * reversed(mild[i], slices.Max(mild))
-		if len(pod.OwnerReferences) > 0 {
-			totals[i] += 2 * reversed(kin[i], slices.Max(kin))
-		}
+	}
+	for i, s := range c.company(pod, passed) {
+		totals[i] += 2 * s
+	}
+	for i, s := range c.evenness(pod, passed) {
+		totals[i] += 2 * s
 	}
 	return totals
 }
@@ -165,6 +178,9 @@ func (r randomly) oneOf(s ...string) string { return s[r.IntN(len(s))] }
 func (r randomly) node(name string) *corev1.Node {
 	n := sample.Node(name, "cpu", r.oneOf("1", "2", "4"), "memory", r.oneOf("2Gi", "8Gi"), "pods", r.oneOf("5", "110"))
 	n.Labels["disk"] = r.oneOf("ssd", "hdd")
+	if r.IntN(8) > 0 {
+		n.Labels["zone"] = r.oneOf("z1", "z2", "z3")
+	}
 	n.Spec.Unschedulable = r.IntN(10) == 0
 	for _, e := range []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule} {
 		if r.IntN(4) == 0 {
@@ -179,8 +195,10 @@ func (r randomly) pod(name string) *corev1.Pod {
 	if r.IntN(4) > 0 {
 		p = sample.Pod(name, "cpu", r.oneOf("100m", "500m", "3"), "memory", r.oneOf("100Mi", "1Gi"))
 	}
-	if r.IntN(3) > 0 {
-		sample.Owned(p, r.oneOf("rs1", "rs2"))
+	p.Namespace = r.oneOf("d", "d", "e")
+	p.Labels = map[string]string{"app": r.oneOf("a", "b", "c"), "tier": r.oneOf("x", "y")}
+	if r.IntN(2) == 0 {
+		r.sociable(p)
 	}
 	if r.IntN(4) == 0 {
 		p.Spec.NodeSelector = map[string]string{"disk": r.oneOf("ssd", "hdd", "tape")}
@@ -201,16 +219,18 @@ func TestDecideAgainstReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seed := range uint64(40) {
+	for seed := range uint64(30) {
 		r := randomly{rand.New(rand.NewPCG(seed, 1))}
 		ref := &cluster{nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}}
 		c, m := newCache(), newMind()
-		for i := range 3 + r.IntN(150) {
+		c.setNamespace("d", map[string]string{"team": "one"})
+		c.setNamespace("e", map[string]string{"team": "two"})
+		for i := range 3 + r.IntN(25+50*int(seed%3)) {
 			n := r.node(fmt.Sprintf("n%03d", i))
 			ref.nodes[n.Name] = n
 			c.setNode(n)
 		}
-		for i := range 150 {
+		for i := range 120 {
 			r.disturb(ref, c)
 			pod := r.pod(fmt.Sprintf("p%03d", i))
 			info := framework.NewPodInfo(pod)
@@ -248,6 +268,13 @@ func (r randomly) disturb(ref *cluster, c *cache) {
 		n := r.node(fmt.Sprintf("n%03d", r.IntN(160)))
 		ref.nodes[n.Name] = n
 		c.setNode(n)
+	case 5: // a pod is on its way out
+		if len(pods) > 0 {
+			p := ref.pods[r.oneOf(pods...)].DeepCopy()
+			p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+			ref.pods[p.Name] = p
+			c.setPod(p)
+		}
 	case 3, 4: // a pod goes
 		if len(pods) > 0 {
 			p := ref.pods[r.oneOf(pods...)]

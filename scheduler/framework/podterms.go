@@ -115,12 +115,13 @@ func parsePodTerm(pod *corev1.Pod, term *corev1.PodAffinityTerm) (PodTerm, error
 	if t.pods, err = SelectLike(t.pods, pod, term.MismatchLabelKeys, selection.NotIn); err != nil {
 		return t, err
 	}
-	t.key = fmt.Sprintf("%s|%s|%s|%s", t.TopologyKey, strings.Join(t.namespaces, ","), describe(t.anywhere), describe(t.pods))
+	t.key = fmt.Sprintf("%s|%s|%s|%s", t.TopologyKey, strings.Join(t.namespaces, ","), DescribeSelector(t.anywhere), DescribeSelector(t.pods))
 	return t, nil
 }
 
-// describe tells "no namespace", "every namespace" and the others apart.
-func describe(s labels.Selector) string {
+// DescribeSelector returns a text that is equal for equal selectors only: unlike String it tells
+// everything, nothing and none apart.
+func DescribeSelector(s labels.Selector) string {
 	switch {
 	case s == nil:
 		return "-"

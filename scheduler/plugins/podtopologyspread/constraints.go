@@ -94,7 +94,7 @@ func (cs constraints) count(t *framework.Topology, c constraint) *framework.Coun
 	namespace := cs.pod.Pod.Namespace
 	key, nodes := cs.eligible(c)
 	return t.Count(framework.Counted{
-		Key: fmt.Sprintf("%s|%s|%s|%s", namespace, c.selector, strings.Join(cs.keys, ","), key), TopologyKey: c.TopologyKey, Nodes: nodes,
+		Key: fmt.Sprintf("%s|%s|%s|%s", namespace, framework.DescribeSelector(c.selector), strings.Join(cs.keys, ","), key), TopologyKey: c.TopologyKey, Nodes: nodes,
 		Pods: func(p *framework.PodInfo) bool {
 			return p.Pod.Namespace == namespace && p.Pod.DeletionTimestamp == nil && c.selector.Matches(labels.Set(p.Pod.Labels))
 		},

@@ -1,6 +1,8 @@
 package podtopologyspread
 
 import (
+	"math"
+
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
@@ -21,8 +23,11 @@ func (cs constraints) limits(t *framework.Topology) limits {
 	for _, c := range cs.list {
 		counter := cs.count(t, c)
 		lowest, domains := counter.Lowest()
-		if c.MinDomains != nil && domains < int(*c.MinDomains) {
+		switch {
+		case c.MinDomains != nil && domains < int(*c.MinDomains):
 			lowest = 0
+		case domains == 0: // no node counts: nothing can be uneven
+			lowest = math.MaxInt32 - c.MaxSkew
 		}
 		most := lowest + c.MaxSkew
 		if c.selector.Matches(labels.Set(cs.pod.Pod.Labels)) {
