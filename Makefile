@@ -40,11 +40,12 @@ down: ## remove everything that `make up` created (KEEP_DATA=1 keeps the data)
 
 test: deps build images ## every test: unit, integration, end to end (as root)
 	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/e2e)
+	cd test/clients && $(GO) test -timeout 15m ./...
 	$(GO) test -timeout 15m -count 1 ./test/e2e
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... && cd test/clients && $(GO) vet ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
 
 bench: deps build images ## the numbers in the README, measured on this machine

@@ -150,8 +150,13 @@ func (p *planner) fill(to *plan, t reflect.Type) error {
 	if p.rules.fields[modelName(t)+" *"].atomic {
 		return nil
 	}
+	return p.fillParts(to, t)
+}
+
+// fillParts plans a struct by its fields.
+func (p *planner) fillParts(to *plan, t reflect.Type) error {
 	to.shape = object
-	for _, f := range entry.OrderedFields() {
+	for _, f := range value.TypeReflectEntryOf(t).OrderedFields() {
 		if err := p.addField(to, t, f); err != nil {
 			return err
 		}
@@ -178,6 +183,12 @@ func (p *planner) addField(to *plan, t reflect.Type, entry *value.FieldCacheEntr
 	switch r := p.rules.fields[modelName(t)+" "+f.name]; {
 	case r.atomic:
 		f.plan = &plan{} // whatever it holds
+	case r.parts:
+		for ft.Kind() == reflect.Pointer {
+			ft = ft.Elem()
+		}
+		f.plan = &plan{}
+		err = p.fillParts(f.plan, ft)
 	case r.set && ft.Elem().Kind() == reflect.String:
 		f.plan = &plan{}
 		err = p.fillElem(f.plan, listSet, ft)

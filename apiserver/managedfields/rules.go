@@ -19,6 +19,7 @@ type rules struct {
 // rule is how one field merges.
 type rule struct {
 	atomic bool     // changed only as a whole
+	parts  bool     // changed by part, even if its type is atomic elsewhere
 	set    bool     // a list without duplicates
 	keys   []string // a list whose items are told apart by these fields, sorted
 }
@@ -56,6 +57,8 @@ func ruleOf(t schema.TypeRef) (rule, bool) {
 		t.ElementRelationship != nil && *t.ElementRelationship == schema.Atomic,
 		t.NamedType != nil && *t.NamedType == untyped:
 		return rule{atomic: true}, true
+	case t.NamedType != nil && t.ElementRelationship != nil && *t.ElementRelationship == schema.Separable:
+		return rule{parts: true}, true
 	}
 	return rule{}, false
 }
