@@ -12,17 +12,21 @@ import (
 	"slices"
 	"time"
 
+	"github.com/miniorch/miniorch/apiserver/registry/admissionregistration"
 	"github.com/miniorch/miniorch/apiserver/registry/apps"
 	"github.com/miniorch/miniorch/apiserver/registry/autoscaling"
 	"github.com/miniorch/miniorch/apiserver/registry/batch"
+	"github.com/miniorch/miniorch/apiserver/registry/certificates"
 	"github.com/miniorch/miniorch/apiserver/registry/coordination"
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/registry/discovery"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
+	"github.com/miniorch/miniorch/apiserver/registry/flowcontrol"
 	"github.com/miniorch/miniorch/apiserver/registry/networking"
 	"github.com/miniorch/miniorch/apiserver/registry/node"
 	"github.com/miniorch/miniorch/apiserver/registry/policy"
 	"github.com/miniorch/miniorch/apiserver/registry/rbac"
+	"github.com/miniorch/miniorch/apiserver/registry/scheduling"
 	"github.com/miniorch/miniorch/apiserver/registry/storage"
 	"github.com/miniorch/miniorch/apiserver/resource"
 )
@@ -51,8 +55,12 @@ func All(cfg Config) []resource.Descriptor {
 		autoscaling.Kinds(),
 		policy.Kinds(),
 		storage.Kinds(),
+		scheduling.Kinds(),
 		events.Kinds(cfg.EventTTL),
 		rbac.Kinds(),
+		certificates.Kinds(),
+		flowcontrol.Kinds(),
+		admissionregistration.Kinds(),
 		networking.Kinds(),
 		node.Kinds(),
 	)

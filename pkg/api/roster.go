@@ -6,18 +6,22 @@ import (
 	"fmt"
 	"reflect"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 )
 
@@ -51,6 +55,7 @@ var roster = []struct {
 	{&appsv1.StatefulSet{}, Resource{"apps", "v1", "statefulsets", "StatefulSet", true}},
 	{&appsv1.DaemonSet{}, Resource{"apps", "v1", "daemonsets", "DaemonSet", true}},
 	{&appsv1.ControllerRevision{}, Resource{"apps", "v1", "controllerrevisions", "ControllerRevision", true}},
+	{&schedulingv1.PriorityClass{}, Resource{"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false}},
 	{&storagev1.StorageClass{}, Resource{"storage.k8s.io", "v1", "storageclasses", "StorageClass", false}},
 	{&storagev1.VolumeAttributesClass{}, Resource{"storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", false}},
 	{&storagev1.CSIDriver{}, Resource{"storage.k8s.io", "v1", "csidrivers", "CSIDriver", false}},
@@ -65,6 +70,15 @@ var roster = []struct {
 	{&networkingv1.ServiceCIDR{}, Resource{"networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", false}},
 	{&networkingv1.IPAddress{}, Resource{"networking.k8s.io", "v1", "ipaddresses", "IPAddress", false}},
 	{&nodev1.RuntimeClass{}, Resource{"node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", false}},
+	{&certificatesv1.CertificateSigningRequest{}, Resource{"certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", false}},
+	{&flowcontrolv1.FlowSchema{}, Resource{"flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema", false}},
+	{&flowcontrolv1.PriorityLevelConfiguration{}, Resource{"flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration", false}},
+	{&admissionregistrationv1.MutatingWebhookConfiguration{}, Resource{"admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", false}},
+	{&admissionregistrationv1.ValidatingWebhookConfiguration{}, Resource{"admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", false}},
+	{&admissionregistrationv1.ValidatingAdmissionPolicy{}, Resource{"admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", false}},
+	{&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, Resource{"admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", false}},
+	{&admissionregistrationv1.MutatingAdmissionPolicy{}, Resource{"admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", false}},
+	{&admissionregistrationv1.MutatingAdmissionPolicyBinding{}, Resource{"admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", false}},
 	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},
 	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
 	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},
