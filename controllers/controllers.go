@@ -17,6 +17,7 @@ import (
 
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/cronjob"
+	"github.com/miniorch/miniorch/controllers/daemonset"
 	"github.com/miniorch/miniorch/controllers/deployment"
 	"github.com/miniorch/miniorch/controllers/disruption"
 	"github.com/miniorch/miniorch/controllers/endpoints"
@@ -32,6 +33,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/podgc"
 	"github.com/miniorch/miniorch/controllers/replicaset"
 	"github.com/miniorch/miniorch/controllers/replicationcontroller"
+	"github.com/miniorch/miniorch/controllers/resourcequota"
 	"github.com/miniorch/miniorch/controllers/rootca"
 	"github.com/miniorch/miniorch/controllers/serviceaccount"
 	"github.com/miniorch/miniorch/controllers/statefulset"
@@ -113,8 +115,10 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"replicaset", replicaset.New(transport, informers, as("replicaset-controller"))},
 		{"replicationcontroller", replicationcontroller.New(transport, informers, as("replication-controller"))},
 		{"deployment", deployment.New(transport, informers, as("deployment-controller"))},
+		{"resourcequota", resourcequota.New(transport, informers, as("resourcequota-controller"))},
 		{"disruption", disruption.New(transport, informers, as("controllermanager"))},
 		{"statefulset", statefulset.New(transport, informers, as("statefulset-controller"))},
+		{"daemonset", daemonset.New(transport, informers, as("daemonset-controller"))},
 		{"job", job.New(transport, informers, as("job-controller"))},
 		{"cronjob", cronjob.New(transport, informers, as("cronjob-controller"))},
 		{"endpoints", endpoints.New(transport, informers, as("endpoint-controller"))},
