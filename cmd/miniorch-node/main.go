@@ -24,8 +24,11 @@ import (
 	_ "github.com/miniorch/miniorch/kubelet/logs/writer/early"
 	"github.com/miniorch/miniorch/kubelet/network"
 	"github.com/miniorch/miniorch/kubelet/node"
+	"github.com/miniorch/miniorch/kubelet/volumes"
+	"github.com/miniorch/miniorch/pkg/claims"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
+	"github.com/miniorch/miniorch/pkg/reconcile"
 	"github.com/miniorch/miniorch/proxy"
 	"github.com/miniorch/miniorch/proxy/iptables"
 )
@@ -91,13 +94,17 @@ func run(ctx context.Context, o options) error {
 		NodeName: o.NodeName, NodeIP: o.NodeIP.String(), RootDir: o.DataDir, LogDir: o.logDir(),
 		ClusterDNS: addresses(o.ClusterDNS), ClusterDomain: o.ClusterDomain, HostResolv: o.ResolvConf,
 		Node: node.Config{
-			Port: int32(listener.Addr().(*net.TCPAddr).Port), RuntimeVersion: parts.version, Ready: all(pods.Ready, parts.images.ready),
+			Annotations: map[string]string{claims.LocalPathRoot: o.localRoot()},
+			Port:        int32(listener.Addr().(*net.TCPAddr).Port), RuntimeVersion: parts.version, Ready: all(pods.Ready, parts.images.ready),
 		},
 		Listener: listener, TLS: serving, Logger: logger, Decisions: decisions,
 	})
 	if err != nil {
 		return err
 	}
+	remover := volumes.NewLocalRemover(transport, informers, volumes.LocalConfig{
+		NodeName: o.NodeName, Root: o.localRoot(), Loop: reconcile.Config{Logger: logger, Decisions: decisions},
+	})
 	pods.OnReady(agent.CheckNode)
 	parts.images.tell = agent.CheckNode
 
@@ -106,6 +113,7 @@ func run(ctx context.Context, o options) error {
 	group.Go(func() error { return ended(ctx, pods.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, parts.run(ctx)) })
 	group.Go(func() error { return ended(ctx, agent.Run(ctx)) })
+	group.Go(func() error { return ended(ctx, remover.Run(ctx)) })
 	if !o.disabled("proxy") {
 		informers, err := informersAs("system:kube-proxy", credentials, logger)
 		if err != nil {

@@ -30,6 +30,9 @@ type nodeParts struct {
 
 func (o options) logDir() string { return filepath.Join(o.DataDir, "pod-logs") }
 
+// localRoot is where the node's local-path volumes are.
+func (o options) localRoot() string { return filepath.Join(o.DataDir, "local-path") }
+
 // openParts makes the collaborators on this machine. Nothing runs yet.
 func openParts(o options, transport client.Transport, pods *network.Network, logger *slog.Logger) (nodeParts, error) {
 	self, err := os.Executable()
@@ -52,7 +55,7 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 		return nodeParts{}, err
 	}
 	reader := logs.NewReader(logs.Config{})
-	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, Logger: logger})
+	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, NodeName: o.NodeName, LocalRoot: o.localRoot(), Logger: logger})
 	images := &imageImport{dir: o.ImageDir, runtime: containers, logger: logger, done: make(chan struct{})}
 	if containerd != nil {
 		images.after = containerd.Ready()

@@ -23,8 +23,10 @@ type Config struct {
 	Identity string
 	IPs      []string // internal addresses, primary first
 	Labels   map[string]string
-	Taints   []corev1.Taint // set at registration only
-	Port     int32          // of the kubelet's server; default 10250
+	// Annotations are kept on the Node, beside those of others.
+	Annotations map[string]string
+	Taints      []corev1.Taint // set at registration only
+	Port        int32          // of the kubelet's server; default 10250
 
 	// Capacity defaults to what the machine has, with 110 pods; Allocatable to Capacity.
 	Capacity    corev1.ResourceList

@@ -88,7 +88,7 @@ func (n *Node) Run(ctx context.Context) error {
 	return n.report(ctx)
 }
 
-// register makes the Node, or brings its labels up to date, however long the API is away.
+// register makes the Node, or brings its labels and annotations up to date, however long the API is away.
 func (n *Node) register(ctx context.Context) error {
 	for pause := impatience; ; pause = min(2*pause, retryMax) {
 		err := n.registerOnce(ctx)
@@ -130,7 +130,11 @@ func (n *Node) registerOnce(ctx context.Context) error {
 		missing.Labels = map[string]string{}
 	}
 	maps.Copy(missing.Labels, n.cfg.labels())
-	if maps.Equal(missing.Labels, node.Labels) {
+	if missing.Annotations == nil {
+		missing.Annotations = map[string]string{}
+	}
+	maps.Copy(missing.Annotations, n.cfg.Annotations)
+	if maps.Equal(missing.Labels, node.Labels) && maps.Equal(missing.Annotations, node.Annotations) {
 		return nil
 	}
 	_, err = nodes.Update(ctx, missing)

@@ -112,7 +112,7 @@ func (c Config) labels() map[string]string {
 // object returns the Node to register.
 func (c Config) object() *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: c.Name, Labels: c.labels()},
+		ObjectMeta: metav1.ObjectMeta{Name: c.Name, Labels: c.labels(), Annotations: maps.Clone(c.Annotations)},
 		Spec:       corev1.NodeSpec{Taints: c.Taints},
 	}
 }

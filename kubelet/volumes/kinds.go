@@ -22,7 +22,7 @@ func kind(v *corev1.Volume) string {
 
 func supported(v *corev1.Volume) error {
 	switch k := kind(v); k {
-	case "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected":
+	case "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "nfs", "persistentVolumeClaim", "ephemeral":
 	default:
 		return fmt.Errorf("volume %q: volumes of type %s are not supported", v.Name, k)
 	}
@@ -35,6 +35,23 @@ func supported(v *corev1.Volume) error {
 		}
 	}
 	return nil
+}
+
+// fromAPI reports whether the volume's content is kept as the API has it.
+func fromAPI(v *corev1.Volume) bool {
+	return v.ConfigMap != nil || v.Secret != nil || v.DownwardAPI != nil || v.Projected != nil
+}
+
+// sourceOf names what a PersistentVolume is: "csi", "iscsi", …
+func sourceOf(pv *corev1.PersistentVolume) string {
+	s := reflect.ValueOf(pv.Spec.PersistentVolumeSource)
+	for i := range s.NumField() {
+		if !s.Field(i).IsNil() {
+			name, _, _ := strings.Cut(s.Type().Field(i).Tag.Get("json"), ",")
+			return name
+		}
+	}
+	return "unknown"
 }
 
 // secretive volumes hold what must not reach a disk.

@@ -1,14 +1,18 @@
 package volumes
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,11 +23,16 @@ type Mounter interface {
 	Tmpfs(dir string, size int64) error
 	// Bind shows what f has open at target.
 	Bind(f *os.File, target string) error
+	// Mount mounts source, a file system of the given type, at dir.
+	Mount(ctx context.Context, fsType, source, dir string, options []string) error
 	// Mounted reports whether something is mounted at dir.
 	Mounted(dir string) (bool, error)
 	// UnmountBeneath unmounts everything at dir and beneath.
 	UnmountBeneath(dir string) error
 }
+
+// mountPatience is how long a server may take to answer.
+const mountPatience = 2 * time.Minute
 
 // Kernel is the real Mounter.
 type Kernel struct{}
@@ -42,6 +51,22 @@ func (Kernel) Bind(f *os.File, target string) error {
 	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
+// Mount calls mount(8), which knows the helpers of file systems.
+func (Kernel) Mount(ctx context.Context, fsType, source, dir string, options []string) error {
+	ctx, cancel := context.WithTimeout(ctx, mountPatience)
+	defer cancel()
+	args := []string{"-t", fsType}
+	if len(options) > 0 {
+		args = append(args, "-o", strings.Join(options, ","))
+	}
+	args = append(args, source, dir)
+	out, err := exec.CommandContext(ctx, "mount", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w\nMounting command: mount\nMounting arguments: %s\nOutput: %s", err, strings.Join(args, " "), bytes.TrimSpace(out))
+	}
+	return nil
+}
+
 // Mounted looks dir up in the kernel's table.
 func (Kernel) Mounted(dir string) (bool, error) {
 	points, err := mountPoints()
@@ -57,7 +82,7 @@ func (Kernel) UnmountBeneath(dir string) error {
 	dir = resolved(dir)
 	var errs []error
 	for _, p := range slices.Backward(points) {
-		if p != dir && !strings.HasPrefix(p, dir+"/") {
+		if !beneath(p, dir) {
 			continue
 		}
 		if err := unix.Unmount(p, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -67,8 +92,17 @@ func (Kernel) UnmountBeneath(dir string) error {
 			}
 		}
 	}
+	// What comes next removes files: it must not find those of a volume that is still there.
+	if points, err = mountPoints(); err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(points, func(p string) bool { return beneath(p, dir) }); i >= 0 {
+		errs = append(errs, fmt.Errorf("%s is still mounted", points[i]))
+	}
 	return errors.Join(errs...)
 }
+
+func beneath(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // resolved is dir as the kernel names it.
 func resolved(dir string) string {

@@ -1,5 +1,6 @@
 // Package volumes fills the volumes of pods on their node: emptyDir, hostPath, configMap,
-// secret, downwardAPI and projected (service account tokens included). It keeps their
+// secret, downwardAPI and projected (service account tokens included), NFS, and claims that
+// are bound to volumes of type hostPath, local or NFS. It keeps their
 // content current as objects change, and takes everything away with the pod. Other kinds of
 // volumes are refused by name.
 package volumes
@@ -22,6 +23,7 @@ import (
 
 	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/pkg/claims"
 	"github.com/miniorch/miniorch/pkg/client"
 )
 
@@ -29,6 +31,10 @@ import (
 type Config struct {
 	// RootDir holds everything beneath pods/<uid>; default /var/lib/kubelet.
 	RootDir string
+	// NodeName is this node's name: volumes may be for other nodes. Empty: that is not checked.
+	NodeName string
+	// LocalRoot holds the directories of local-path volumes. Empty: there are none here.
+	LocalRoot string
 	// Allocatable is what limits default to in the downward API; default all of the machine.
 	Allocatable func() corev1.ResourceList
 	// Mounter defaults to the kernel.
@@ -99,7 +105,7 @@ func (m *Manager) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]cont
 		v := &pod.Spec.Volumes[i]
 		mount, err := m.prepare(ctx, pv, pod, v)
 		if err != nil {
-			return nil, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", v.Name, err)
+			return nil, setUp(v.Name, err)
 		}
 		mounts[v.Name] = mount
 	}
@@ -110,7 +116,13 @@ func (m *Manager) prepare(ctx context.Context, pv *podVolumes, pod *corev1.Pod, 
 	if v.HostPath != nil {
 		return container.Mount{HostPath: v.HostPath.Path}, checkHostPath(v.HostPath)
 	}
+	if claim, ephemeral := claims.NameFor(pod, v); claim != "" {
+		return m.persistent(ctx, pod, v, claim, ephemeral)
+	}
 	dir := m.volumeDir(pod.UID, v)
+	if v.NFS != nil {
+		return container.Mount{HostPath: dir, ReadOnly: v.NFS.ReadOnly}, m.nfs(ctx, dir, v.NFS, nil)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return container.Mount{}, err
 	}
@@ -155,7 +167,7 @@ func (m *Manager) rewrite(ctx context.Context, pv *podVolumes, pod *corev1.Pod) 
 	var errs []error
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		if v.HostPath != nil || v.EmptyDir != nil {
+		if !fromAPI(v) {
 			continue
 		}
 		if _, err := os.Stat(m.volumeDir(pod.UID, v)); err != nil {

@@ -2,6 +2,7 @@ package volumes
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,14 @@ type noMounts map[string]bool
 
 func (n noMounts) Tmpfs(dir string, _ int64) error      { n[dir] = true; return nil }
 func (n noMounts) Bind(f *os.File, target string) error { n[target] = true; return nil }
-func (n noMounts) Mounted(dir string) (bool, error)     { return n[dir], nil }
+func (n noMounts) Mount(_ context.Context, fsType, source, dir string, options []string) error {
+	if strings.HasPrefix(source, "away:") {
+		return errors.New("exit status 32")
+	}
+	n[dir] = true
+	return os.WriteFile(filepath.Join(dir, "mounted"), []byte(fsType+" "+source+" "+strings.Join(options, ",")), 0o644)
+}
+func (n noMounts) Mounted(dir string) (bool, error) { return n[dir], nil }
 func (n noMounts) UnmountBeneath(dir string) error {
 	for p := range n {
 		if p == dir || strings.HasPrefix(p, dir+"/") {
@@ -120,8 +128,8 @@ func TestPrepareContents(t *testing.T) {
 				{Path: "memory", ResourceFieldRef: &corev1.ResourceFieldSelector{ContainerName: "c", Resource: "limits.memory", Divisor: resource.MustParse("1Mi")}},
 			}}},
 		}}}}, want: map[string]string{"a": "1", "token": "token-u1-1", "name": "p", "cpu": "2", "memory": "1024"}},
-		{name: "unsupported", volume: corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}},
-			err: "volumes of type nfs are not supported"},
+		{name: "unsupported", volume: corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{ISCSI: &corev1.ISCSIVolumeSource{}}},
+			err: "volumes of type iscsi are not supported"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m, _ := manager(t, cm, secret)
