@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/apiserver/registry/scheduling"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
@@ -129,6 +132,11 @@ func (s *Server) ensureObjects(ctx context.Context) error {
 		return err
 	}
 	g, gctx = errgroup.WithContext(ctx)
+	for _, class := range scheduling.Builtin() {
+		g.Go(func() error {
+			return s.ensure(gctx, "priorityclasses.scheduling.k8s.io", class.Name, ensurePriorityClass(t, class))
+		})
+	}
 	g.Go(func() error { return s.ensure(gctx, "services", kubernetesService, ensureService(t, s.service())) })
 	if s.cfg.AdvertiseAddress.IsValid() {
 		g.Go(func() error { return s.ensure(gctx, "endpoints", kubernetesService, ensureEndpoints(t, s.endpoints())) })
@@ -151,7 +159,7 @@ func (s *Server) ensure(ctx context.Context, resource, name string, step func(co
 	}
 	record := decision.Record{Time: start, Component: "apiserver", Plan: plan, Took: s.cfg.Clock.Since(start),
 		Object: decision.Ref{Resource: resource, Name: name}}
-	if resource != "namespaces" {
+	if resource != "namespaces" && !strings.HasPrefix(resource, "priorityclasses") {
 		record.Object.Namespace = metav1.NamespaceDefault
 	}
 	if err != nil {
@@ -170,6 +178,18 @@ func ensureNamespace(t client.Transport, name string) func(context.Context) (str
 			return "", err
 		}
 		_, err = c.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		return "create", err
+	}
+}
+
+func ensurePriorityClass(t client.Transport, want *schedulingv1.PriorityClass) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		c := client.Of[*schedulingv1.PriorityClass](t)
+		_, err := c.Get(ctx, "", want.Name)
+		if !apierrors.IsNotFound(err) {
+			return "", err // its value cannot be changed
+		}
+		_, err = c.Create(ctx, want)
 		return "create", err
 	}
 }

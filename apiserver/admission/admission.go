@@ -94,7 +94,7 @@ func Builtin(read Cluster, random func() uint64, now func() time.Time) Chain {
 		NamespaceLifecycle{Read: read},
 		ServiceAccount{Read: read, Random: random},
 		NodeRestriction{Read: read},
-		Priority{},
+		Priority{Read: read},
 		DefaultTolerationSeconds{},
 		LimitRanger{Read: read},
 		ResourceQuota{Cluster: read, Now: now}, // last: what is refused for another reason is not charged for

@@ -167,34 +167,6 @@ func TestDefaultTolerationSeconds(t *testing.T) {
 	}
 }
 
-func TestPriority(t *testing.T) {
-	for _, tc := range []struct {
-		class string
-		asked *int32
-		want  int32
-		bad   bool
-	}{
-		{"", nil, 0, false},
-		{"system-node-critical", nil, 2000001000, false},
-		{"system-cluster-critical", ptr(int32(2000000000)), 2000000000, false},
-		{"", ptr(int32(7)), 0, true},
-		{"unknown", nil, 0, true},
-	} {
-		p := pod(func(p *corev1.Pod) { p.Spec.PriorityClassName, p.Spec.Priority = tc.class, tc.asked })
-		err := admission.Priority{}.Admit(t.Context(), create(p))
-		if apierrors.IsForbidden(err) != tc.bad || !tc.bad && *p.Spec.Priority != tc.want {
-			t.Errorf("class %q, priority %v: %v, %v", tc.class, tc.asked, p.Spec.Priority, err)
-		}
-	}
-	old := pod(func(p *corev1.Pod) { p.Spec.Priority = ptr(int32(5)) })
-	p := pod()
-	update := create(p)
-	update.Operation, update.Old = admission.Update, old
-	if err := (admission.Priority{}).Admit(t.Context(), update); err != nil || *p.Spec.Priority != 5 {
-		t.Errorf("an update lost the priority: %v, %v", p.Spec.Priority, err)
-	}
-}
-
 func TestNamespaceLifecycle(t *testing.T) {
 	going := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "going"}, Status: corev1.NamespaceStatus{Phase: corev1.NamespaceTerminating}}
 	here := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}
