@@ -197,7 +197,7 @@ func TestWatch(t *testing.T) {
 	for _, media := range mediaTypes {
 		t.Run(media, func(t *testing.T) {
 			maps := c.admin(media).CoreV1().ConfigMaps("default")
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			old := must(maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "old"}}, metav1.CreateOptions{}))(t)
 			w := must(maps.Watch(ctx, metav1.ListOptions{SendInitialEvents: ptr.To(true), AllowWatchBookmarks: true,
@@ -247,7 +247,7 @@ func TestInformer(t *testing.T) {
 	for _, media := range mediaTypes {
 		t.Run(media, func(t *testing.T) {
 			set := c.admin(media)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			must(set.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "before"}}, metav1.CreateOptions{}))(t)
 			factory := informers.NewSharedInformerFactory(set, 0)

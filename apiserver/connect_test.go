@@ -206,7 +206,7 @@ func TestFollow(t *testing.T) {
 			}
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	go func() { lines <- "first" }()
 	follow := must(c.admin("").CoreV1().Pods("default").GetLogs("p", &corev1.PodLogOptions{Follow: true}).Stream(ctx))(t)
@@ -223,7 +223,7 @@ func TestFollow(t *testing.T) {
 	cancel()
 	select {
 	case <-gone:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the kubelet still writes to a follower that has gone")
 	}
 }
@@ -271,7 +271,7 @@ func TestExec(t *testing.T) {
 	url := set.CoreV1().RESTClient().Get().Resource("pods").Namespace("default").Name("p").SubResource("exec").VersionedParams(options, scheme.ParameterCodec).URL()
 	exec := must(remotecommand.NewWebSocketExecutor(c.as("admin", "system:masters"), "GET", url.String()))(t)
 	var stdout, stderr strings.Builder
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	input := strings.Repeat("a long line of input\n", 10_000)
 	err := exec.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(input), Stdout: &stdout, Stderr: &stderr})
@@ -304,7 +304,7 @@ func TestExec(t *testing.T) {
 
 // TestExecEndsWithTheServer: a session in a pod does not keep the server from stopping.
 func TestExecEndsWithTheServer(t *testing.T) {
-	c := startCluster(t, func(cfg *apiserver.Config) { cfg.ShutdownGrace = time.Minute })
+	c := startCluster(t, func(cfg *apiserver.Config) { cfg.ShutdownGrace = time.Hour })
 	c.account("default")
 	k := startKubelet(t, c, "n1", "n1")
 	addPod(t, c, "p", "n1", "c")
@@ -327,16 +327,21 @@ func TestExecEndsWithTheServer(t *testing.T) {
 		t.Fatalf("%q %v; the session: %v", line, err, <-ended)
 	}
 	watching := must(set.CoreV1().Pods("default").Watch(t.Context(), metav1.ListOptions{TimeoutSeconds: ptr.To[int64](600)}))(t)
-	start := time.Now()
-	c.stop()
-	if took := time.Since(start); took > 4*time.Second {
-		t.Errorf("stopping took %v: a watch or a session held it up", took)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		c.stop()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(2 * time.Minute): // far less than the grace, far more than a busy machine needs
+		t.Fatal("a watch or a session holds the server up")
 	}
 	for range watching.ResultChan() { // until it is closed
 	}
 	select {
 	case <-ended:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the session did not end")
 	}
 }

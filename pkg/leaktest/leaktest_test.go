@@ -2,6 +2,7 @@ package leaktest
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,7 +72,7 @@ func TestWhatIsLeftIsSeen(t *testing.T) {
 func sleeper(t *testing.T, _ string) func() {
 	cmd := exec.Command("sleep", "1000")
 	check(t, cmd.Start())
-	time.Sleep(10 * time.Millisecond) // to have become a sleep
+	asleep(t, cmd.Process.Pid)
 	return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 }
 
@@ -87,8 +88,22 @@ func daemon(t *testing.T, _ string) func() {
 	for _, digit := range strings.TrimSpace(line) {
 		pid = 10*pid + int(digit-'0')
 	}
-	time.Sleep(10 * time.Millisecond)
+	asleep(t, pid)
 	return func() { check(t, syscall.Kill(pid, syscall.SIGKILL)) }
+}
+
+// asleep returns when the process has become a sleep.
+func asleep(t *testing.T, pid int) {
+	t.Helper()
+	file := fmt.Sprintf("/proc/%d/comm", pid)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if name, err := os.ReadFile(file); err == nil && string(name) == "sleep\n" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d does not become a sleep", pid)
+		}
+	}
 }
 
 func exists(file string) bool { _, err := os.Stat(file); return err == nil }

@@ -37,11 +37,7 @@ func (w *world) client(n int) *client {
 	if n%2 == 1 {
 		c.media = runtime.ContentTypeProtobuf
 	}
-	set, err := kubernetes.NewForConfig(w.config(c.media))
-	if err != nil {
-		w.Fatal(err)
-	}
-	c.set = set
+	c.set = w.clients(c.media)
 	return c
 }
 

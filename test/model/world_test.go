@@ -2,10 +2,12 @@ package model
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -116,10 +118,7 @@ func newWorld(t *testing.T, seed uint64, onEtcd bool) *world {
 	w.truth = w.observe()
 	w.start()
 	t.Cleanup(func() { w.stop() })
-	set, err := kubernetes.NewForConfig(w.config(runtime.ContentTypeJSON))
-	if err != nil {
-		t.Fatal(err)
-	}
+	set := w.clients(runtime.ContentTypeJSON)
 	other := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
 	if _, err := set.CoreV1().Namespaces().Create(w.ctx, other, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -194,11 +193,21 @@ func (w *world) disturb(stop <-chan struct{}) {
 	}
 }
 
-// config is a client's, with connections of its own.
-func (w *world) config(media string) *rest.Config {
-	return &rest.Config{
-		Host: "https://" + w.address, QPS: -1, Dial: (&net.Dialer{}).DialContext,
-		TLSClientConfig: rest.TLSClientConfig{CAData: w.security.CA.PEM(), CertData: w.security.Admin.Cert, KeyData: w.security.Admin.Key},
-		ContentConfig:   rest.ContentConfig{ContentType: media, AcceptContentTypes: media},
+// clients speak a media type, over connections of their own.
+func (w *world) clients(media string) *kubernetes.Clientset {
+	pair, err := w.security.Admin.TLS()
+	if err != nil {
+		w.Fatal(err)
 	}
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: w.security.CA.Pool(), Certificates: []tls.Certificate{pair}},
+		ForceAttemptHTTP2: true,
+	}
+	w.Cleanup(transport.CloseIdleConnections)
+	cfg := &rest.Config{Host: "https://" + w.address, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: media, AcceptContentTypes: media}}
+	set, err := kubernetes.NewForConfigAndClient(cfg, &http.Client{Transport: transport})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return set
 }
