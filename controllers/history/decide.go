@@ -12,6 +12,7 @@ import (
 // Plan is what is to be done about an owner's revisions.
 type Plan struct {
 	Update *appsv1.ControllerRevision   // of the owner's template, as it will be
+	Twins  []*appsv1.ControllerRevision // older ones that say the same: whose doing that was, their pods are up to date
 	Create bool                         // Update is not there yet
 	Change bool                         // Update is there and becomes the newest
 	Delete []*appsv1.ControllerRevision // beyond the limit
@@ -46,6 +47,9 @@ func Decide(o Owner, all []*appsv1.ControllerRevision, live func(*appsv1.Control
 	data, next := encode(o.Template), int64(1)
 	for _, r := range all {
 		if sameData(r.Data.Raw, data) {
+			if p.Update != nil {
+				p.Twins = append(p.Twins, p.Update)
+			}
 			p.Update = r
 		}
 		next = max(next, r.Revision+1)

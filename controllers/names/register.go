@@ -90,3 +90,10 @@ func (r *Register) Forget(owner types.UID) {
 	defer r.mu.Unlock()
 	delete(r.owners, owner)
 }
+
+// ForgetAll drops the owners of whom gone says so.
+func (r *Register) ForgetAll(gone func(owner types.UID) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.owners, func(owner types.UID, _ *used) bool { return gone(owner) })
+}
