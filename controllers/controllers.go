@@ -22,6 +22,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/disruption"
 	"github.com/miniorch/miniorch/controllers/endpoints"
 	"github.com/miniorch/miniorch/controllers/endpointslice"
+	"github.com/miniorch/miniorch/controllers/endpointslicemirroring"
 	"github.com/miniorch/miniorch/controllers/ephemeralvolume"
 	"github.com/miniorch/miniorch/controllers/garbagecollector"
 	"github.com/miniorch/miniorch/controllers/job"
@@ -46,7 +47,7 @@ import (
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "replicationcontroller", "deployment", "disruption", "statefulset", "job", "cronjob", "endpoints", "endpointslice", "namespace", "garbagecollector", "nodelifecycle",
+	"replicaset", "replicationcontroller", "deployment", "disruption", "statefulset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
 	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "nodeipam", "rootca",
 }
 
@@ -123,6 +124,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"cronjob", cronjob.New(transport, informers, as("cronjob-controller"))},
 		{"endpoints", endpoints.New(transport, informers, as("endpoint-controller"))},
 		{"endpointslice", endpointslice.New(transport, informers, as("endpoint-slice-controller"))},
+		{"endpointslicemirroring", endpointslicemirroring.New(transport, informers, as("endpoint-slice-mirroring-controller"))},
 		{"namespace", namespace.New(transport, informers, as("namespace-controller"))},
 		{"garbagecollector", garbagecollector.New(transport, informers, as("garbage-collector-controller"))},
 		{"nodelifecycle", nodelifecycle.New(transport, informers, nodelifecycle.Config{

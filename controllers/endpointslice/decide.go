@@ -135,7 +135,33 @@ func endpoint(o observed, p *corev1.Pod, address string) discoveryv1.Endpoint {
 	if hostname := backends.Hostname(o.Service, p); hostname != "" {
 		ep.Hostname = &hostname
 	}
+	if *ep.Conditions.Ready {
+		ep.Hints = hints(ptr.Deref(o.Service.Spec.TrafficDistribution, ""), ep)
+	}
 	return ep
+}
+
+// hints tell the nodes for whom an endpoint is meant: those of its own zone, or its own node
+// first, if the Service prefers its traffic to stay near. A node without an endpoint that is meant for
+// it uses all.
+func hints(distribution string, ep discoveryv1.Endpoint) *discoveryv1.EndpointHints {
+	h := &discoveryv1.EndpointHints{}
+	switch distribution {
+	case corev1.ServiceTrafficDistributionPreferSameNode:
+		if ep.NodeName != nil {
+			h.ForNodes = []discoveryv1.ForNode{{Name: *ep.NodeName}}
+		}
+	case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone:
+	default:
+		return nil
+	}
+	if ep.Zone != nil {
+		h.ForZones = []discoveryv1.ForZone{{Name: *ep.Zone}}
+	}
+	if len(h.ForNodes)+len(h.ForZones) == 0 {
+		return nil
+	}
+	return h
 }
 
 // newSlice makes a slice without name and endpoints.

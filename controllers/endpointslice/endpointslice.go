@@ -67,6 +67,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	})
 	reconcile.Watch(c.loop, c.services, reconcile.KeyOf)
 	reconcile.Watch(c.loop, c.pods, backends.KeysOfPod(c.services))
+	c.nodes.Handle(c.nodeChanged)
 	reconcile.Watch(c.loop, c.slices, func(old, s *discoveryv1.EndpointSlice) (keys []reconcile.Key) {
 		for _, version := range []*discoveryv1.EndpointSlice{old, s} {
 			if version == nil {
@@ -80,6 +81,24 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		return keys
 	})
 	return c
+}
+
+// nodeChanged looks at all Services again when a node turns out to be in another zone, which is
+// rare: a node's labels come with it.
+func (c *Controller) nodeChanged(old, n *corev1.Node) {
+	if n == nil || zoneOf(old) == zoneOf(n) {
+		return
+	}
+	for _, svc := range c.services.List("", nil) {
+		c.loop.Enqueue(reconcile.Key{Namespace: svc.Namespace, Name: svc.Name})
+	}
+}
+
+func zoneOf(n *corev1.Node) string {
+	if n == nil {
+		return ""
+	}
+	return n.Labels[corev1.LabelTopologyZone]
 }
 
 // Run reconciles until ctx ends.
@@ -150,7 +169,7 @@ func (c *Controller) zones(pods []*corev1.Pod) map[string]string {
 	zones := map[string]string{}
 	for _, p := range pods {
 		if node, ok := c.nodes.Get("", p.Spec.NodeName); ok {
-			if zone := node.Labels[corev1.LabelTopologyZone]; zone != "" {
+			if zone := zoneOf(node); zone != "" {
 				zones[node.Name] = zone
 			}
 		}
