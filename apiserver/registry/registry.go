@@ -20,6 +20,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/coordination"
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/registry/discovery"
+	"github.com/miniorch/miniorch/apiserver/registry/dra"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
 	"github.com/miniorch/miniorch/apiserver/registry/flowcontrol"
 	"github.com/miniorch/miniorch/apiserver/registry/networking"
@@ -60,6 +61,7 @@ func All(cfg Config) []resource.Descriptor {
 		rbac.Kinds(),
 		certificates.Kinds(),
 		flowcontrol.Kinds(),
+		dra.Kinds(),
 		admissionregistration.Kinds(),
 		networking.Kinds(),
 		node.Kinds(),

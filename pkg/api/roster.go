@@ -21,6 +21,7 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 )
@@ -79,6 +80,11 @@ var roster = []struct {
 	{&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, Resource{"admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", false}},
 	{&admissionregistrationv1.MutatingAdmissionPolicy{}, Resource{"admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", false}},
 	{&admissionregistrationv1.MutatingAdmissionPolicyBinding{}, Resource{"admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", false}},
+	{&resourcev1.DeviceClass{}, Resource{"resource.k8s.io", "v1", "deviceclasses", "DeviceClass", false}},
+	{&resourcev1.ResourceClaim{}, Resource{"resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", true}},
+	{&resourcev1.ResourceClaimTemplate{}, Resource{"resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate", true}},
+	{&resourcev1.ResourceSlice{}, Resource{"resource.k8s.io", "v1", "resourceslices", "ResourceSlice", false}},
+	{&resourcev1.DeviceTaintRule{}, Resource{"resource.k8s.io", "v1", "devicetaintrules", "DeviceTaintRule", false}},
 	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},
 	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
 	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},
