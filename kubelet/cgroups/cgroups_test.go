@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -142,7 +143,7 @@ func TestWrites(t *testing.T) {
 func TestStatsV2(t *testing.T) {
 	dir := t.TempDir()
 	for file, text := range map[string]string{
-		"memory.current": "5000\n", "memory.stat": "anon 3000\nfile 2000\ninactive_file 1500\n",
+		"memory.current": "5000\n", "memory.stat": "anon 3000\nfile 2000\ninactive_file 1500\npgfault 7\npgmajfault 1\n", "memory.swap.current": "4096\n",
 		"memory.events": "low 0\noom 1\noom_kill 2\n", "cpu.stat": "usage_usec 1234\nuser_usec 1000\n", "pids.current": "3\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
@@ -153,7 +154,7 @@ func TestStatsV2(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Stats{CPU: 1234000, Memory: 5000, WorkingSet: 3500, RSS: 3000, PIDs: 3, OOMKills: 2}
+	want := Stats{CPU: 1234000, Memory: 5000, WorkingSet: 3500, RSS: 3000, Swap: 4096, Faults: 7, MajorFaults: 1, PIDs: 3, OOMKills: 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -248,6 +249,20 @@ func useMemory(t *testing.T, m *Manager, cgroup string) {
 	}
 	if stats.CPU == 0 || stats.Memory == 0 || stats.PIDs != 1 || stats.WorkingSet > stats.Memory {
 		t.Errorf("stats %+v", stats)
+	}
+}
+
+func TestMachineUsage(t *testing.T) {
+	m, err := NewManager("/")
+	if err != nil {
+		t.Skipf("no usable cgroups: %v", err)
+	}
+	got, err := m.Usage("")
+	if err != nil || got.CPU <= 0 || got.WorkingSet == 0 || got.Memory == 0 {
+		t.Errorf("usage of the machine: %+v, %v", got, err)
+	}
+	if got, want := busy("cpu  100 20 3 4000 500 6 7 8 9 10\ncpu0 1 1 1\n"), 1440*time.Millisecond; got != want {
+		t.Errorf("busy for %s, want %s: neither idle, nor waiting, nor a guest's time twice", got, want)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -149,8 +150,19 @@ func removeTree(dir string) error {
 			}
 		}
 	}
-	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("removing cgroup %s: %w", dir, err)
 	}
 	return nil
+}
+
+// rmdir removes one cgroup. The kernel calls it busy for some moments after its last process
+// has ended.
+func rmdir(dir string) error {
+	err := unix.Rmdir(dir)
+	for pause := time.Millisecond; errors.Is(err, unix.EBUSY) && pause < 512*time.Millisecond; pause *= 2 {
+		time.Sleep(pause)
+		err = unix.Rmdir(dir)
+	}
+	return err
 }

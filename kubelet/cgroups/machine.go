@@ -2,12 +2,14 @@ package cgroups
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Capacity is what the machine has.
@@ -54,4 +56,40 @@ func memoryOf(meminfo io.Reader, key string) (int64, error) {
 		return kib << 10, nil
 	}
 	return 0, fmt.Errorf("reading memory: no %s", key)
+}
+
+// machineUsage is what runs on the machine, whoever started it.
+func machineUsage() (Stats, error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return Stats{}, fmt.Errorf("reading the machine's usage: %w", err)
+	}
+	table := map[string]int64{}
+	for _, key := range []string{"MemTotal", "MemFree", "MemAvailable", "AnonPages", "SwapTotal", "SwapFree"} {
+		if table[key], err = memoryOf(bytes.NewReader(text), key); err != nil {
+			return Stats{}, err
+		}
+	}
+	cpu, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return Stats{}, fmt.Errorf("reading the machine's usage: %w", err)
+	}
+	return Stats{
+		CPU: busy(string(cpu)), Memory: uint64(table["MemTotal"] - table["MemFree"]),
+		WorkingSet: uint64(table["MemTotal"] - table["MemAvailable"]), RSS: uint64(table["AnonPages"]),
+		Swap: uint64(table["SwapTotal"] - table["SwapFree"]),
+	}, nil
+}
+
+// busy adds up the time that all processors worked, from the first line of /proc/stat: in
+// hundredths of a second, user, nice, system, idle, iowait, irq, softirq, steal.
+func busy(stat string) time.Duration {
+	line, _, _ := strings.Cut(stat, "\n")
+	var sum time.Duration
+	for i, field := range strings.Fields(line) {
+		if n, err := strconv.ParseInt(field, 10, 64); err == nil && i < 9 && i != 4 && i != 5 {
+			sum += time.Duration(n) * (time.Second / 100)
+		}
+	}
+	return sum
 }

@@ -37,6 +37,17 @@ func NewManager(root string) (*Manager, error) {
 // Hierarchy is where the manager's cgroups are; ask it for statistics.
 func (m *Manager) Hierarchy() Hierarchy { return m.hierarchy }
 
+// Usage reads what a cgroup has used; "" is the whole node: everything below its root.
+func (m *Manager) Usage(cgroup string) (Stats, error) {
+	if cgroup != "" {
+		return m.hierarchy.Stats(cgroup)
+	}
+	if root := path.Dir(m.root); root != "/" {
+		return m.hierarchy.Stats(root)
+	}
+	return machineUsage()
+}
+
 // PodPath is the cgroup of a pod of a given class.
 func (m *Manager) PodPath(class corev1.PodQOSClass, uid types.UID) string {
 	return path.Join(m.classPath(class), "pod"+string(uid))

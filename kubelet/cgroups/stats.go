@@ -2,7 +2,9 @@ package cgroups
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,12 +14,15 @@ import (
 
 // Stats is what a cgroup has used.
 type Stats struct {
-	CPU        time.Duration // cumulative
-	Memory     uint64        // bytes, page cache included
-	WorkingSet uint64        // bytes that cannot be reclaimed easily: Memory less inactive file pages
-	RSS        uint64        // bytes of anonymous memory
-	PIDs       uint64
-	OOMKills   uint64
+	CPU         time.Duration // cumulative
+	Memory      uint64        // bytes, page cache included
+	WorkingSet  uint64        // bytes that cannot be reclaimed easily: Memory less inactive file pages
+	RSS         uint64        // bytes of anonymous memory
+	Swap        uint64        // bytes
+	Faults      uint64        // of pages, cumulative
+	MajorFaults uint64        // those that had to read from a disk
+	PIDs        uint64
+	OOMKills    uint64
 }
 
 // Stats reads the usage of a cgroup, given by its path from the root.
@@ -61,7 +66,8 @@ func memoryV1(dir string) (Stats, error) {
 	}
 	return Stats{
 		Memory: usage, WorkingSet: less(usage, detail["total_inactive_file"]),
-		RSS: detail["total_rss"], OOMKills: control["oom_kill"],
+		RSS: detail["total_rss"], Swap: detail["total_swap"], Faults: detail["total_pgfault"], MajorFaults: detail["total_pgmajfault"],
+		OOMKills: control["oom_kill"],
 	}, nil
 }
 
@@ -86,10 +92,14 @@ func statsV2(dir string) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
+	swap, err := readNumber(dir, "memory.swap.current")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without swap does not have it
+		return Stats{}, err
+	}
 	return Stats{
 		CPU: time.Duration(cpu["usage_usec"]) * time.Microsecond, Memory: usage,
-		WorkingSet: less(usage, detail["inactive_file"]), RSS: detail["anon"],
-		PIDs: pids, OOMKills: events["oom_kill"],
+		WorkingSet: less(usage, detail["inactive_file"]), RSS: detail["anon"], Swap: swap,
+		Faults: detail["pgfault"], MajorFaults: detail["pgmajfault"], PIDs: pids, OOMKills: events["oom_kill"],
 	}, nil
 }
 
