@@ -20,23 +20,26 @@ import (
 	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
-// apply carries the plan out. Pods are made only when their revision is there.
+// apply carries the plan out. Pods are made only when their revision is there, and only when those
+// that are to go were told to: in a rollout a new one on one node may count on that of another.
 func (c *Controller) apply(ctx context.Context, key reconcile.Key, o observed, plan Plan) error {
 	if err := history.Keep(ctx, c.revision, historyOf(o.Set), plan.History); err != nil {
 		return err
 	}
 	hash := plan.History.Update.Labels[appsv1.DefaultDaemonSetUniqueLabelKey]
+	for _, d := range plan.Delete {
+		c.expect.ExpectDeletions(key, d.Pod.UID)
+	}
+	if err := children.ForAll(plan.Delete, func(d Deletion) error { return c.remove(ctx, key, o, d) }); err != nil {
+		return err
+	}
 	c.expect.ExpectCreations(key, len(plan.Create))
 	left, err := children.InBatches(plan.Create, func(one Creation) error { return c.create(ctx, key, o.Set, one, hash) })
 	for range left {
 		c.expect.Created(key)
 	}
-	for _, d := range plan.Delete {
-		c.expect.ExpectDeletions(key, d.Pod.UID)
-	}
 	return errors.Join(
 		err,
-		children.ForAll(plan.Delete, func(d Deletion) error { return c.remove(ctx, key, o, d) }),
 		children.ForAll(plan.Relabel, func(p *corev1.Pod) error { return c.relabel(ctx, p, hash) }),
 		history.Forget(ctx, c.revision, plan.History),
 	)

@@ -73,6 +73,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	c.sets.Handle(c.forget)
 	reconcile.Watch(c.loop, c.sets, reconcile.KeyOf)
 	reconcile.Watch(c.loop, c.pods, c.keysOfPod)
+	reconcile.Watch(c.loop, c.revisions, history.KeyOf(kind))
 	reconcile.Watch(c.loop, c.nodes, c.keysOfNode)
 	return c
 }

@@ -61,6 +61,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	ownership.Index(c.revisions)
 	reconcile.Watch(c.loop, c.sets, reconcile.KeyOf)
 	reconcile.Watch(c.loop, c.pods, c.keysOfPod)
+	reconcile.Watch(c.loop, c.revisions, history.KeyOf(kind))
 	reconcile.Watch(c.loop, c.claims, c.keysOfClaim)
 	return c
 }
