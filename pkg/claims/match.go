@@ -67,10 +67,13 @@ func (s Search) Best(volumes []*corev1.PersistentVolume) *corev1.PersistentVolum
 	var best *corev1.PersistentVolume
 	for _, v := range volumes {
 		if Holds(v, s.Claim) {
-			if v.DeletionTimestamp == nil && s.suits(v) {
-				return v
+			if v.DeletionTimestamp != nil || !s.suits(v) {
+				continue
 			}
-			continue
+			if s.Node != nil && !Reaches(v, s.Node) {
+				return nil // the claim will have this one, and not here
+			}
+			return v
 		}
 		if s.Waiting && s.Node == nil || s.Taken[v.Name] || !Free(v) || !selector.Matches(labels.Set(v.Labels)) {
 			continue
@@ -84,8 +87,7 @@ func (s Search) Best(volumes []*corev1.PersistentVolume) *corev1.PersistentVolum
 
 // suits is what even a volume must meet that was set aside for the claim.
 func (s Search) suits(v *corev1.PersistentVolume) bool {
-	return Size(v).Cmp(Request(s.Claim)) >= 0 && ModeOf(v.Spec.VolumeMode) == ModeOf(s.Claim.Spec.VolumeMode) &&
-		(s.Node == nil || Reaches(v, s.Node))
+	return Size(v).Cmp(Request(s.Claim)) >= 0 && ModeOf(v.Spec.VolumeMode) == ModeOf(s.Claim.Spec.VolumeMode)
 }
 
 // Free reports whether a volume may be given to whoever wants it.
