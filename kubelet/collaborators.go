@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/kubelet/sandbox"
 )
@@ -72,6 +73,8 @@ type Cgroups interface {
 	// EnsurePod makes the pod's cgroup with its limits and returns the parent for its containers.
 	EnsurePod(pod *corev1.Pod) (parent string, err error)
 	RemovePod(uid types.UID) error
+	// Usage reads what a cgroup has used, or with "" the whole node.
+	Usage(cgroup string) (cgroups.Stats, error)
 }
 
 // Parts are the kubelet's collaborators on the node.

@@ -31,6 +31,7 @@ type Kubelet struct {
 	images   *images
 	roster   *roster
 	metrics  *metrics
+	usage    usage
 
 	changes chan struct{} // capacity 1: there is something in queue
 

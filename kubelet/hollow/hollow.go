@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/kubelet"
+	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/kubelet/node"
 	"github.com/miniorch/miniorch/kubelet/sandbox"
@@ -168,3 +169,6 @@ func (Cgroups) EnsurePod(pod *corev1.Pod) (string, error) {
 
 // RemovePod has nothing to remove.
 func (Cgroups) RemovePod(types.UID) error { return nil }
+
+// Usage is none.
+func (Cgroups) Usage(string) (cgroups.Stats, error) { return cgroups.Stats{}, nil }

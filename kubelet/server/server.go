@@ -1,5 +1,5 @@
 // Package server is the HTTPS side of a node: container logs, exec, attach, connections to
-// the ports of pods, health, the pods it runs, metrics, and what it decided. It serves the API server and administrators only, known by their
+// the ports of pods, health, the pods it runs and what they use, metrics, and what it decided. It serves the API server and administrators only, known by their
 // client certificates; strangers get to know that it is alive.
 package server
 
@@ -25,6 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/kubelet/stats"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
 
@@ -43,6 +44,8 @@ type Backend interface {
 	DialPod(ctx context.Context, namespace, pod string, port uint16, loopback bool) (net.Conn, error)
 	// ContainerLog writes a container's log as opts ask.
 	ContainerLog(ctx context.Context, namespace, pod, name string, opts *corev1.PodLogOptions, w io.Writer) error
+	// Usage measures the node; what could be measured is there with an error, too.
+	Usage() (stats.Node, error)
 	// Healthy says whether the kubelet can do its work.
 	Healthy() error
 }
@@ -89,6 +92,8 @@ func New(backend Backend, cfg Config) *Server {
 	known.Use(authorize)
 	known.HandleFunc("/pods", s.pods).Methods(http.MethodGet)
 	known.Handle("/metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	known.HandleFunc("/metrics/resource", s.resourceMetrics).Methods(http.MethodGet)
+	known.HandleFunc("/stats/summary", s.summary).Methods(http.MethodGet)
 	known.Handle("/debug/decisions", cfg.Decisions)
 	known.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", s.logs).Methods(http.MethodGet)
 	for path, handler := range map[string]http.HandlerFunc{

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +20,9 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/utils/clock"
 
+	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/kubelet/stats"
 	"github.com/miniorch/miniorch/pkg/decision"
 	"github.com/miniorch/miniorch/pkg/leaktest"
 	"github.com/miniorch/miniorch/pkg/pki"
@@ -37,6 +40,9 @@ func (echo) Pods() []*corev1.Pod {
 	return []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"}}}
 }
 func (echo) Healthy() error { return nil }
+func (echo) Usage() (stats.Node, error) {
+	return stats.Node{Name: "n1", Sample: stats.Sample{Stats: cgroups.Stats{CPU: 2 * time.Second}, Time: time.UnixMilli(1234)}}, nil
+}
 func (echo) ContainerID(ns, pod, name string) (string, error) {
 	if name != "c" {
 		return "", apierrors.NewNotFound(corev1.Resource("pods"), pod)
@@ -169,6 +175,9 @@ func TestWhoMayAskWhat(t *testing.T) {
 		{"system:apiserver", "x", "/pods", 200, `"name":"p"`},
 		{"root", "system:masters", "/pods", 200, `"name":"p"`},
 		{"root", "system:masters", "/metrics", 200, "go_goroutines"},
+		{"system:apiserver", "x", "/metrics/resource", 200, "node_cpu_usage_seconds_total 2 1234\n"},
+		{"system:apiserver", "x", "/stats/summary", 200, `"usageCoreNanoSeconds":2000000000`},
+		{"", "", "/stats/summary", 401, "Unauthorized"},
 		{"root", "system:masters", "/debug/decisions", 200, `"plan":"start web[0]"`},
 		{"system:node:n2", "system:nodes", "/debug/decisions", 403, "only the API server"},
 		{"system:apiserver", "x", "/containerLogs/ns/p/c?follow=true&tailLines=5", 200, "ns/p/c follow=true tail=5"},
