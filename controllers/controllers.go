@@ -47,7 +47,7 @@ import (
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "replicationcontroller", "deployment", "disruption", "statefulset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
+	"replicaset", "replicationcontroller", "deployment", "resourcequota", "disruption", "statefulset", "daemonset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
 	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "nodeipam", "rootca",
 }
 
