@@ -40,7 +40,7 @@ func BenchmarkDecide(b *testing.B) {
 	for _, nodes := range []int{1000, 5000} {
 		for _, k := range kinds {
 			b.Run(fmt.Sprintf("%s/nodes=%d", k.name, nodes), func(b *testing.B) {
-				fw, err := framework.New(DefaultProfile(nil, nil))
+				fw, err := framework.New(DefaultProfile(Parts{}))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -20,7 +20,7 @@ type queueTest struct {
 
 func newQueueTest(t *testing.T) *queueTest {
 	t.Helper()
-	p, err := newProfiles([]framework.Profile{DefaultProfile(nil, nil)})
+	p, err := newProfiles([]framework.Profile{DefaultProfile(Parts{})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -215,7 +215,7 @@ func (r randomly) pod(name string) *corev1.Pod {
 // TestDecideAgainstReference plays random histories of a cluster and compares every decision,
 // made from incremental snapshots and shared evaluations, with the reference's.
 func TestDecideAgainstReference(t *testing.T) {
-	fw, err := framework.New(DefaultProfile(nil, nil))
+	fw, err := framework.New(DefaultProfile(Parts{}))
 	if err != nil {
 		t.Fatal(err)
 	}

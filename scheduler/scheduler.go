@@ -66,7 +66,7 @@ func (c Config) withDefaults(t client.Transport, informers *client.Informers) Co
 		c.Recorder = (*client.Recorder)(nil)
 	}
 	if len(c.Profiles) == 0 {
-		c.Profiles = []framework.Profile{DefaultProfile(t, informers)}
+		c.Profiles = []framework.Profile{DefaultProfile(Parts{t, informers, c.Recorder, c.Clock})}
 	}
 	if c.BackoffMin == 0 {
 		c.BackoffMin = time.Second

@@ -182,7 +182,8 @@ func TestSaysWhyNot(t *testing.T) {
 		time.Sleep(2 * time.Second) // the back-off of the first attempt
 		w.expectOn("early", "n1")
 		w.pod(sample.Pod("big", "cpu", "2"))
-		const why = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {k: v}."
+		const why = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {k: v}. " +
+			"preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 		c := api.PodCondition(w.get("big"), corev1.PodScheduled)
 		if c == nil || c.Status != corev1.ConditionFalse || c.Reason != "Unschedulable" || c.Message != why {
 			w.Errorf("condition: %+v", c)
@@ -332,7 +333,7 @@ func (permitting) Permit(context.Context, *framework.CycleState, *framework.PodI
 func TestPermit(t *testing.T) {
 	profiles := []framework.Profile{{}}
 	between := func(tr client.Transport) client.Transport {
-		profiles[0] = DefaultProfile(tr, nil)
+		profiles[0] = DefaultProfile(Parts{Transport: tr})
 		profiles[0].Plugins = append(profiles[0].Plugins, framework.Enabled{Plugin: permitting{}})
 		return tr
 	}

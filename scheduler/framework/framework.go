@@ -41,7 +41,8 @@ type WeightedScore struct {
 
 type wide struct {
 	Wide
-	weight int64
+	weight          int64
+	filters, scores bool
 }
 
 // New sorts the plugins of a profile by extension point.
@@ -66,60 +67,71 @@ func New(p Profile) (*Framework, error) {
 
 func (f *Framework) nameFilters(p Profile) {
 	for _, e := range p.Plugins {
-		_, pre := e.Plugin.(PreFilter)
-		_, filter := e.Plugin.(Filter)
-		if pre || filter {
+		if has[PreFilter](e, AtPreFilter) || has[Filter](e, AtFilter) {
 			f.filterNames = append(f.filterNames, e.Name())
 		}
 	}
 	for _, w := range f.wides {
-		f.filterNames = append(f.filterNames, w.Name())
+		if w.filters {
+			f.filterNames = append(f.filterNames, w.Name())
+		}
 	}
 }
 
 func (f *Framework) add(e Enabled) error {
-	if x, ok := e.Plugin.(QueueSort); ok {
+	if has[QueueSort](e, AtQueueSort) {
+		x := e.Plugin.(QueueSort)
 		if f.sort != nil {
 			return fmt.Errorf("%s and %s both sort the queue", f.sort.Name(), x.Name())
 		}
 		f.sort = x
 	}
-	if x, ok := e.Plugin.(Score); ok {
+	if has[Score](e, AtScore) {
 		if e.Weight <= 0 {
-			return fmt.Errorf("%s scores and needs a weight", x.Name())
+			return fmt.Errorf("%s scores and needs a weight", e.Name())
 		}
-		f.scores = append(f.scores, WeightedScore{x, e.Weight})
+		f.scores = append(f.scores, WeightedScore{e.Plugin.(Score), e.Weight})
 	}
-	if x, ok := e.Plugin.(Wide); ok {
-		f.wides = append(f.wides, wide{x, e.Weight})
+	if x, ok := e.Plugin.(Wide); ok && (e.on(AtFilter) || e.on(AtScore)) {
+		f.wides = append(f.wides, wide{x, e.Weight, e.on(AtFilter), e.on(AtScore)})
 	}
 	if x, ok := e.Plugin.(Hinter); ok {
 		f.hinters[x.Name()] = x
 	}
-	f.enqueues = appendIf(f.enqueues, e.Plugin)
-	f.preFilters = appendIf(f.preFilters, e.Plugin)
-	f.filters = appendIf(f.filters, e.Plugin)
-	f.postFilter = appendIf(f.postFilter, e.Plugin)
-	f.preScores = appendIf(f.preScores, e.Plugin)
-	f.agings = appendIf(f.agings, e.Plugin)
-	f.reserves = appendIf(f.reserves, e.Plugin)
-	f.permits = appendIf(f.permits, e.Plugin)
-	f.preBinds = appendIf(f.preBinds, e.Plugin)
-	f.binds = appendIf(f.binds, e.Plugin)
-	switch e.Plugin.(type) {
-	case PreFilter, Filter, PreScore, Score:
-		s, ok := e.Plugin.(Signer)
-		if ok {
-			f.signers = append(f.signers, s)
-		}
-		f.shares = f.shares && ok
-	}
+	f.enqueues = appendIf(f.enqueues, e, AtPreEnqueue)
+	f.preFilters = appendIf(f.preFilters, e, AtPreFilter)
+	f.filters = appendIf(f.filters, e, AtFilter)
+	f.postFilter = appendIf(f.postFilter, e, AtPostFilter)
+	f.preScores = appendIf(f.preScores, e, AtPreScore)
+	f.agings = appendIf(f.agings, e, AtPreScore)
+	f.reserves = appendIf(f.reserves, e, AtReserve)
+	f.permits = appendIf(f.permits, e, AtPermit)
+	f.preBinds = appendIf(f.preBinds, e, AtPreBind)
+	f.binds = appendIf(f.binds, e, AtBind)
+	f.addSigner(e)
 	return nil
 }
 
-func appendIf[T any](list []T, p Plugin) []T {
-	if x, ok := p.(T); ok {
-		list = append(list, x)
+func (f *Framework) addSigner(e Enabled) {
+	if !has[PreFilter](e, AtPreFilter) && !has[Filter](e, AtFilter) && !has[PreScore](e, AtPreScore) && !has[Score](e, AtScore) {
+		return
+	}
+	s, ok := e.Plugin.(Signer)
+	if ok {
+		f.signers = append(f.signers, s)
+	}
+	f.shares = f.shares && ok
+}
+
+// has reports whether a plugin takes part at an extension point.
+func has[T any](e Enabled, at Point) bool {
+	_, ok := e.Plugin.(T)
+	return ok && e.on(at)
+}
+
+func appendIf[T any](list []T, e Enabled, at Point) []T {
+	if has[T](e, at) {
+		list = append(list, e.Plugin.(T))
 	}
 	return list
 }
@@ -236,12 +248,12 @@ func (f *Framework) Surveys(t *Topology, pod *PodInfo) (filters []Survey, scores
 		if !st.OK() {
 			return nil, nil, st.by(w.Name())
 		}
-		if s.Filter != nil {
+		if s.Filter != nil && w.filters {
 			ask, name := s.Filter, w.Name()
 			s.Filter = func(i int) *Status { return ask(i).by(name) }
 			filters = append(filters, s)
 		}
-		if s.Rank != nil && w.weight > 0 {
+		if s.Rank != nil && w.scores && w.weight > 0 {
 			scores = append(scores, WideScore{Survey: s, Name: w.Name(), Weight: w.weight})
 		}
 	}

@@ -15,6 +15,7 @@ package framework
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -165,11 +166,15 @@ type Bind interface {
 	Bind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status
 }
 
-// Enabled is a plugin in a profile. Weight multiplies its scores.
+// Enabled is a plugin in a profile. Weight multiplies its scores. At the extension points in
+// Off it does not take part.
 type Enabled struct {
 	Plugin
 	Weight int64
+	Off    []Point
 }
+
+func (e *Enabled) on(at Point) bool { return !slices.Contains(e.Off, at) }
 
 // Profile is a list of plugins, in the order they are asked, under the name that pods ask for
 // in spec.schedulerName.

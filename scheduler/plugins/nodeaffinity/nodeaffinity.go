@@ -14,10 +14,27 @@ import (
 
 const name = "NodeAffinity"
 
-var refusal = framework.RefuseForGood("node(s) didn't match Pod's node affinity/selector")
+var (
+	refusal      = framework.RefuseForGood("node(s) didn't match Pod's node affinity/selector")
+	addedRefusal = framework.RefuseForGood("node(s) didn't match scheduler-enforced node affinity")
+)
 
-// Plugin is NodeAffinity.
-type Plugin struct{}
+// Plugin is NodeAffinity. Its zero value adds nothing to what pods ask for.
+type Plugin struct {
+	added *demands // what the profile asks of the nodes of all its pods; nil: nothing
+}
+
+// New returns the plugin with an affinity that all pods of a profile have beside their own.
+func New(added *corev1.NodeAffinity) (Plugin, error) {
+	if added == nil {
+		return Plugin{}, nil
+	}
+	d := &demands{}
+	if err := d.add(added); err != nil {
+		return Plugin{}, err
+	}
+	return Plugin{added: d}, nil
+}
 
 // Name returns the plugin's name.
 func (Plugin) Name() string { return name }
@@ -75,12 +92,19 @@ func parse(pod *framework.PodInfo) (*demands, error) {
 	if a == nil {
 		return d, nil
 	}
+	if err := d.add(a); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *demands) add(a *corev1.NodeAffinity) error {
 	if r := a.RequiredDuringSchedulingIgnoredDuringExecution; r != nil {
 		d.demanding = true
 		for i := range r.NodeSelectorTerms {
 			t, err := parseTerm(&r.NodeSelectorTerms[i])
 			if err != nil {
-				return nil, err
+				return err
 			}
 			d.required = append(d.required, t)
 		}
@@ -89,28 +113,31 @@ func parse(pod *framework.PodInfo) (*demands, error) {
 		p := &a.PreferredDuringSchedulingIgnoredDuringExecution[i]
 		t, err := parseTerm(&p.Preference)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		d.preferred = append(d.preferred, preference{t, int64(p.Weight)})
 	}
-	return d, nil
+	return nil
 }
 
 // PreFilter parses what the pod asks for.
-func (Plugin) PreFilter(state *framework.CycleState, pod *framework.PodInfo, _ framework.Snapshot) *framework.Status {
+func (p Plugin) PreFilter(state *framework.CycleState, pod *framework.PodInfo, _ framework.Snapshot) *framework.Status {
 	d, err := parse(pod)
 	if err != nil {
 		return framework.RefuseForGood(fmt.Sprintf("pod has an invalid node affinity: %v", err))
 	}
 	state.Put(name, d)
-	if len(d.selector) == 0 && !d.demanding {
+	if len(d.selector) == 0 && !d.demanding && (p.added == nil || !p.added.demanding) {
 		return framework.Skipped
 	}
 	return nil
 }
 
 // Filter refuses nodes that the pod does not ask for.
-func (Plugin) Filter(state *framework.CycleState, _ *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
+func (p Plugin) Filter(state *framework.CycleState, _ *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
+	if p.added != nil && !p.added.fit(node.Node) {
+		return addedRefusal
+	}
 	if !framework.Value[*demands](state, name).fit(node.Node) {
 		return refusal
 	}
@@ -130,18 +157,25 @@ func (d *demands) fit(n *corev1.Node) bool {
 }
 
 // PreScore skips pods without preferences.
-func (Plugin) PreScore(state *framework.CycleState, _ *framework.PodInfo, _ framework.Snapshot) *framework.Status {
-	if len(framework.Value[*demands](state, name).preferred) == 0 {
+func (p Plugin) PreScore(state *framework.CycleState, _ *framework.PodInfo, _ framework.Snapshot) *framework.Status {
+	if len(framework.Value[*demands](state, name).preferred) == 0 && (p.added == nil || len(p.added.preferred) == 0) {
 		return framework.Skipped
 	}
 	return nil
 }
 
 // Score adds up the weights of the preferences that the node meets.
-func (Plugin) Score(state *framework.CycleState, _ *framework.PodInfo, node *framework.NodeInfo) int64 {
-	var sum int64
-	for _, p := range framework.Value[*demands](state, name).preferred {
-		if p.matches(node.Node) {
+func (p Plugin) Score(state *framework.CycleState, _ *framework.PodInfo, node *framework.NodeInfo) int64 {
+	sum := framework.Value[*demands](state, name).like(node.Node)
+	if p.added != nil {
+		sum += p.added.like(node.Node)
+	}
+	return sum
+}
+
+func (d *demands) like(n *corev1.Node) (sum int64) {
+	for _, p := range d.preferred {
+		if p.matches(n) {
 			sum += p.weight
 		}
 	}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+// Read parses a file and checks what can be checked without knowing the plugins. Fields that
+// are not known, or stand twice, are refused.
+func Read(data []byte) (*Configuration, error) {
+	c := &Configuration{}
+	if err := strictly(data, c); err != nil {
+		return nil, err
+	}
+	if c.APIVersion != APIVersion || c.Kind != Kind {
+		return nil, fmt.Errorf("apiVersion %q, kind %q: want %s, %s", c.APIVersion, c.Kind, APIVersion, Kind)
+	}
+	if errs := c.validate(); len(errs) > 0 {
+		return nil, errs.ToAggregate()
+	}
+	return c, nil
+}
+
+// Args parses a plugin's arguments into what is already set to the defaults. path is for errors.
+func Args[T any](into *T, raw []byte, path *field.Path) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	if err := strictly(raw, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// strictly decodes YAML or JSON. The messages of the library begin with what is of no use to
+// who wrote the file.
+func strictly(data []byte, into any) error {
+	err := yaml.UnmarshalStrict(data, into)
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	for _, prefix := range []string{"error unmarshaling JSON: ", "error converting YAML to JSON: ", "while decoding JSON: ", "json: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return errors.New(text)
+}
+
+func (c *Configuration) validate() (errs field.ErrorList) {
+	errs = append(errs, percentage(c.PercentageOfNodesToScore, field.NewPath("percentageOfNodesToScore"))...)
+	if n := c.PodInitialBackoffSeconds; n != nil && *n <= 0 {
+		errs = append(errs, field.Invalid(field.NewPath("podInitialBackoffSeconds"), *n, "must be greater than 0"))
+	}
+	initial := int64(1)
+	if c.PodInitialBackoffSeconds != nil {
+		initial = *c.PodInitialBackoffSeconds
+	}
+	if n := c.PodMaxBackoffSeconds; n != nil && *n < initial {
+		errs = append(errs, field.Invalid(field.NewPath("podMaxBackoffSeconds"), *n, "must be at least podInitialBackoffSeconds"))
+	}
+	if c.Parallelism < 0 {
+		errs = append(errs, field.Invalid(field.NewPath("parallelism"), c.Parallelism, "should be an integer value greater than zero"))
+	}
+	names := make(map[string]bool)
+	for i := range c.Profiles {
+		p, path := &c.Profiles[i], field.NewPath("profiles").Index(i)
+		errs = append(errs, percentage(p.PercentageOfNodesToScore, path.Child("percentageOfNodesToScore"))...)
+		if names[p.Name()] {
+			errs = append(errs, field.Duplicate(path.Child("schedulerName"), p.Name()))
+		}
+		names[p.Name()] = true
+		errs = append(errs, p.validateArgs(path.Child("pluginConfig"))...)
+	}
+	return append(errs, c.validateExtenders(field.NewPath("extenders"))...)
+}
+
+// Name returns the name that pods ask for.
+func (p *Profile) Name() string {
+	if p.SchedulerName == nil || *p.SchedulerName == "" {
+		return "default-scheduler"
+	}
+	return *p.SchedulerName
+}
+
+func (p *Profile) validateArgs(path *field.Path) (errs field.ErrorList) {
+	seen := make(map[string]bool)
+	for i, c := range p.PluginConfig {
+		if seen[c.Name] {
+			errs = append(errs, field.Duplicate(path.Index(i).Child("name"), c.Name))
+		}
+		seen[c.Name] = true
+	}
+	return errs
+}
+
+func percentage(n *int32, path *field.Path) field.ErrorList {
+	if n != nil && (*n < 0 || *n > 100) {
+		return field.ErrorList{field.Invalid(path, *n, "not in valid range [0-100]")}
+	}
+	return nil
+}
+
+func (c *Configuration) validateExtenders(path *field.Path) (errs field.ErrorList) {
+	binders := 0
+	for i, e := range c.Extenders {
+		at := path.Index(i)
+		if e.URLPrefix == "" {
+			errs = append(errs, field.Required(at.Child("urlPrefix"), ""))
+		}
+		if e.PrioritizeVerb != "" && e.Weight <= 0 {
+			errs = append(errs, field.Invalid(at.Child("weight"), e.Weight, "must have a positive weight applied to it"))
+		}
+		if e.BindVerb != "" {
+			if binders++; binders > 1 {
+				errs = append(errs, field.Invalid(at.Child("bindVerb"), e.BindVerb, "only one extender can implement bind"))
+			}
+		}
+		for k, r := range e.ManagedResources {
+			if r.Name == "" {
+				errs = append(errs, field.Required(at.Child("managedResources").Index(k).Child("name"), ""))
+			}
+		}
+	}
+	return errs
+}

@@ -1,0 +1,213 @@
+package defaultpreemption
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/miniorch/miniorch/scheduler/framework"
+)
+
+// candidate is a node on which the pod fits once the victims are gone.
+type candidate struct {
+	node       *framework.NodeInfo
+	victims    []*framework.PodInfo // the most important first
+	violations int                  // victims that a disruption budget would spare
+}
+
+func (c *candidate) describe() framework.Candidate {
+	d := framework.Candidate{Node: c.node.Name, Violations: c.violations}
+	for _, v := range c.victims {
+		d.Victims = append(d.Victims, v.Name())
+	}
+	return d
+}
+
+// candidates tries nodes from a random one on, until there is enough to choose from. Without any
+// it says why.
+func (p Plugin) candidates(a *framework.Attempt) (found []*candidate, why string) {
+	n := a.Nodes.Len()
+	enough := max(int(p.args.MinCandidateNodesAbsolute), n*int(p.args.MinCandidateNodesPercentage)/100)
+	budgets := p.parsedBudgets(a)
+	hopeless, helpless, first := 0, 0, int(a.Rand()*float64(n))
+	for k := range n {
+		i := (first + k) % n
+		if a.Refusals[i] == nil || a.Refusals[i].Code == framework.Unresolvable {
+			hopeless++
+			continue
+		}
+		c := try(a, i, budgets)
+		if c == nil {
+			helpless++
+			continue
+		}
+		if found = append(found, c); len(found) >= enough {
+			break
+		}
+	}
+	return found, explain(n, hopeless, helpless)
+}
+
+// explain says why no node is a candidate, in the words that people know.
+func explain(n, hopeless, helpless int) string {
+	out := fmt.Sprintf("0/%d nodes are available: ", n)
+	switch {
+	case hopeless == 0:
+		return out + fmt.Sprintf("%d No preemption victims found for incoming pod.", helpless)
+	case helpless == 0:
+		return out + fmt.Sprintf("%d Preemption is not helpful for scheduling.", hopeless)
+	}
+	return out + fmt.Sprintf("%d No preemption victims found for incoming pod, %d Preemption is not helpful for scheduling.", helpless, hopeless)
+}
+
+// try takes all less important pods off the node at i, and if the pod fits then, puts back as
+// many as can stay: those first that a budget protects, and among them the most important.
+func try(a *framework.Attempt, i int, budgets []*budget) *candidate {
+	node := a.Nodes.At(i)
+	var lower []*framework.PodInfo
+	without := node
+	for _, q := range node.Pods {
+		if q.Priority < a.Pod.Priority {
+			lower = append(lower, q)
+			without = without.WithoutPod(q)
+		}
+	}
+	if len(lower) == 0 || !a.Try(i, without).OK() {
+		return nil
+	}
+	slices.SortStableFunc(lower, moreImportant)
+	protected, others := protect(lower, budgets)
+	c := &candidate{node: node}
+	reprieve := func(q *framework.PodInfo) (victim bool) {
+		if with := without.WithPod(q); a.Try(i, with).OK() {
+			without = with
+			return false
+		}
+		c.victims = append(c.victims, q)
+		return true
+	}
+	for _, q := range protected {
+		if reprieve(q) {
+			c.violations++
+		}
+	}
+	for _, q := range others {
+		reprieve(q)
+	}
+	slices.SortStableFunc(c.victims, moreImportant)
+	return c
+}
+
+// moreImportant orders pods: a higher priority, then who runs longer.
+func moreImportant(a, b *framework.PodInfo) int {
+	if a.Priority != b.Priority {
+		return cmp.Compare(b.Priority, a.Priority)
+	}
+	return started(a).Compare(started(b))
+}
+
+// started returns since when a pod runs; one that does not yet is the youngest.
+func started(p *framework.PodInfo) time.Time {
+	if p.Pod.Status.StartTime == nil {
+		return time.Unix(1<<40, 0)
+	}
+	return p.Pod.Status.StartTime.Time
+}
+
+// choose returns the candidate that harms least: the fewest violations of budgets; the lowest
+// most important victim; the lowest sum of priorities; the fewest victims; and the most
+// important victims that run shortest.
+func choose(all []*candidate) *candidate {
+	return slices.MinFunc(all, func(a, b *candidate) int {
+		if len(a.victims) == 0 || len(b.victims) == 0 {
+			return cmp.Compare(len(a.victims), len(b.victims))
+		}
+		return cmp.Or(
+			cmp.Compare(a.violations, b.violations),
+			cmp.Compare(a.victims[0].Priority, b.victims[0].Priority),
+			cmp.Compare(a.sum(), b.sum()),
+			cmp.Compare(len(a.victims), len(b.victims)),
+			b.oldest().Compare(a.oldest()),
+		)
+	})
+}
+
+// sum adds up priorities, lifted above zero so that more victims never look like less.
+func (c *candidate) sum() (sum int64) {
+	for _, v := range c.victims {
+		sum += int64(v.Priority) + 1<<31
+	}
+	return sum
+}
+
+// oldest returns when the first of the most important victims started.
+func (c *candidate) oldest() time.Time {
+	at := started(c.victims[0])
+	for _, v := range c.victims {
+		if t := started(v); v.Priority == c.victims[0].Priority && t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// budget is a disruption budget, parsed.
+type budget struct {
+	*policyv1.PodDisruptionBudget
+	selector labels.Selector
+}
+
+// parsedBudgets returns the budgets of all namespaces that have pods less important than the pod.
+func (p Plugin) parsedBudgets(a *framework.Attempt) (out []*budget) {
+	if p.budgets == nil {
+		return nil
+	}
+	for _, b := range p.budgets(metav1.NamespaceAll) {
+		if s, err := metav1.LabelSelectorAsSelector(b.Spec.Selector); err == nil && !s.Empty() {
+			out = append(out, &budget{b, s})
+		}
+	}
+	return out
+}
+
+// protect splits pods into those that a budget would spare and the others: each that may be
+// disrupted uses up one of what the budget allows.
+func protect(pods []*framework.PodInfo, budgets []*budget) (protected, others []*framework.PodInfo) {
+	allowed := make([]int32, len(budgets))
+	for k, b := range budgets {
+		allowed[k] = b.Status.DisruptionsAllowed
+	}
+	for _, q := range pods {
+		spared := false
+		for k, b := range budgets {
+			if !b.covers(q.Pod) {
+				continue
+			}
+			if allowed[k]--; allowed[k] < 0 {
+				spared = true
+			}
+		}
+		if spared {
+			protected = append(protected, q)
+		} else {
+			others = append(others, q)
+		}
+	}
+	return protected, others
+}
+
+// covers reports whether disrupting the pod would use up the budget. One that is being disrupted
+// already has been counted.
+func (b *budget) covers(pod *corev1.Pod) bool {
+	if b.Namespace != pod.Namespace || len(pod.Labels) == 0 || !b.selector.Matches(labels.Set(pod.Labels)) {
+		return false
+	}
+	_, counted := b.Status.DisruptedPods[pod.Name]
+	return !counted
+}
