@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -96,7 +97,7 @@ func newMachine(t testing.TB) *machine {
 
 func (m *machine) importBusybox() {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := m.runtime.WaitReady(ctx); err != nil {
 		m.t.Fatal(err)
@@ -120,7 +121,7 @@ func (m *machine) checkClean(groups *cgroups.Manager, root string) {
 		m.t.Errorf("removing cgroups: %v", err)
 	}
 	left := removeCgroups(root)
-	for end := time.Now().Add(5 * time.Second); left != nil && time.Now().Before(end); left = removeCgroups(root) {
+	for end := time.Now().Add(2 * time.Minute); left != nil && time.Now().Before(end); left = removeCgroups(root) {
 		time.Sleep(10 * time.Millisecond) // shims go a moment after their last container
 	}
 	if left != nil {
@@ -196,7 +197,7 @@ func (m *machine) create(name, script string, changes ...func(*corev1.Pod)) {
 func (m *machine) until(name string, f func(*corev1.Pod) string) {
 	m.t.Helper()
 	wrong := ""
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		p, err := client.Of[*corev1.Pod](m.server).Get(m.t.Context(), "default", name)
 		if err != nil {
 			p = nil
@@ -327,23 +328,53 @@ func (m *machine) initAndFailure(t *testing.T) {
 	m.delete("job")
 }
 
+// pid is the first process of a pod's running container.
+func (m *machine) pid(pod string) int {
+	m.t.Helper()
+	all, err := m.runtime.Containers(m.t.Context())
+	for _, c := range all {
+		if c.PodName == pod && c.State == container.StateRunning {
+			return c.PID
+		}
+	}
+	m.t.Fatalf("no container of %s runs: %v %v", pod, all, err)
+	return 0
+}
+
+// kill has a process end, and waits until it has.
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(2 * time.Minute); syscall.Kill(pid, 0) == nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d does not end", pid)
+		}
+	}
+}
+
 // agentRestart: containers do not notice, what ended meanwhile is noticed, what was deleted
 // meanwhile goes.
 func (m *machine) agentRestart(t *testing.T) {
 	m.create("stays", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.05; done")
-	m.create("ends", "sleep 1; exit 4")
+	m.create("ends", "trap 'exit 4' TERM; while true; do sleep 0.05; done")
 	m.create("goes", "sleep 1000", func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1)) })
 	for _, name := range []string{"stays", "ends", "goes"} {
 		m.until(name, readyPod)
 	}
 	before, _ := client.Of[*corev1.Pod](m.server).Get(t.Context(), "default", "stays")
+	ends := m.pid("ends")
 	m.stop()
 	if err := m.server.Server.Delete(t.Context(), client.Request{Resource: api.ResourceFor[*corev1.Pod](), Namespace: "default", Name: "goes"}, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1200 * time.Millisecond) // ends ends
+	kill(t, ends)
 	m.startAgent()
 	m.until("ends", phase(corev1.PodFailed))
+	if p, _ := client.Of[*corev1.Pod](m.server).Get(t.Context(), "default", "ends"); p.Status.ContainerStatuses[0].State.Terminated.ExitCode != 4 {
+		t.Errorf("what ended without an agent ended as %+v", p.Status.ContainerStatuses[0].State)
+	}
 	after, _ := client.Of[*corev1.Pod](m.server).Get(t.Context(), "default", "stays")
 	if before.ResourceVersion != after.ResourceVersion {
 		t.Errorf("the status of an undisturbed pod was written: %v, was %v", after.Status, before.Status)
@@ -383,6 +414,7 @@ func (m *machine) probesAndHooks(t *testing.T) {
 	}
 	dir := t.TempDir()
 	m.create("web", "trap 'exit 0' TERM; while true; do sleep 0.1; done", func(p *corev1.Pod) {
+		p.Spec.TerminationGracePeriodSeconds = new(int64(120)) // the hook is waited for, however busy the machine
 		c := &p.Spec.Containers[0]
 		c.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: run("test -e /tmp/ready")}
 		c.Lifecycle = &corev1.Lifecycle{

@@ -78,8 +78,9 @@ func (r *Reader) Read(ctx context.Context, path string, opts *corev1.PodLogOptio
 }
 
 // writerPatience bounds the wait for the writer of a container that has ended. It takes
-// milliseconds, unless a process that escaped the container holds its output open.
-const writerPatience = 500 * time.Millisecond
+// milliseconds, or more on a busy machine, unless a process that escaped the container holds its
+// output open.
+const writerPatience = 3 * time.Second
 
 // awaitWriter waits until nobody writes the log any more.
 func (r *Reader) awaitWriter(ctx context.Context, path string) {

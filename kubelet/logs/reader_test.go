@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/miniorch/miniorch/kubelet/logs/writer"
 	"github.com/miniorch/miniorch/pkg/leaktest"
@@ -154,7 +155,7 @@ func TestFollow(t *testing.T) {
 
 func waitFor(t *testing.T, path string) {
 	t.Helper()
-	for range 1000 {
+	for range 100_000 {
 		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 			return
 		}
@@ -197,24 +198,32 @@ func TestExitedIsReadToItsEnd(t *testing.T) {
 	fmt.Fprintf(f, "%s stdout F first\n", at(1))
 	exited := make(chan struct{})
 	close(exited)
-	r := NewReader(Config{})
+	clk := testingclock.NewFakeClock(time.Unix(0, 0))
+	r := NewReader(Config{Clock: clk})
 	defer r.Close()
-	read := func() string {
+	read := func(meanwhile func()) string {
 		var out strings.Builder
-		if err := r.Read(t.Context(), path, nil, exited, &out); err != nil {
-			t.Fatal(err)
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			if err := r.Read(t.Context(), path, nil, exited, &out); err != nil {
+				t.Error(err)
+			}
+		})
+		for !clk.HasWaiters() { // until it waits for the writer
+			time.Sleep(time.Millisecond)
 		}
+		meanwhile()
+		clk.Step(writerPatience)
+		reading.Wait()
 		return out.String()
 	}
-	if got := read(); got != "first\n" {
+	if got := read(func() {}); got != "first\n" {
 		t.Errorf("with a writer that stays: got %q", got)
 	}
-	late := time.AfterFunc(50*time.Millisecond, func() {
+	if got := read(func() {
 		fmt.Fprintf(f, "%s stdout F last\n", at(2))
 		f.Close()
-	})
-	defer late.Stop()
-	if got := read(); got != "first\nlast\n" {
+	}); got != "first\nlast\n" {
 		t.Errorf("with a writer that is late: got %q", got)
 	}
 }

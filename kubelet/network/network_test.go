@@ -353,7 +353,7 @@ func TestRoutesComeBackWithTheLink(t *testing.T) {
 		watching <- m.watchUplink(ctx)
 	}()
 	woken := false
-	for range 20 { // until the watch has begun
+	for range 600 { // until the watch has begun
 		within(t, ms[0].ns, func() error {
 			link, err := netlink.LinkByName("uplink")
 			if err != nil {

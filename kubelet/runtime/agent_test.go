@@ -27,7 +27,7 @@ func next(t *testing.T, events <-chan container.ContainerEvent, id string) conta
 			if e.ID == id {
 				return e
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("no event of container %s", id)
 		}
 	}

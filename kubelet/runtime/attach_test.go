@@ -59,7 +59,7 @@ func (y *typist) ends() error {
 	select {
 	case err := <-y.done:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		y.t.Fatalf("the session does not end; it shows %.200q", y.text())
 		return nil
 	}

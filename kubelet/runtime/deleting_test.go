@@ -73,7 +73,7 @@ func TestSweepShims(t *testing.T) {
 	if _, err := n.Events(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); shims(t, n.dir) != 1 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); shims(t, n.dir) != 1 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if left := leftovers(t, n.dir); shims(t, n.dir) != 1 {
@@ -87,11 +87,10 @@ func TestSweepShims(t *testing.T) {
 
 func awaitNoShim(t *testing.T, dir string) {
 	t.Helper()
-	for range 300 {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if shims(t, dir) == 0 {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("shims without containers:\n%s", leftovers(t, dir))
 }

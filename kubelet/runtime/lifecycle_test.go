@@ -90,7 +90,7 @@ func TestStop(t *testing.T) {
 	if err := <-long; err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 20*time.Second {
+	if took := time.Since(begin); took > 2*time.Minute {
 		t.Errorf("the longer stop took %v", took)
 	}
 	for range 2 { // of what is not there or has ended

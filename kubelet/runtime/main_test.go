@@ -46,7 +46,7 @@ func startNode(t testing.TB) *node {
 	stop := n.startContainerd(t)
 	t.Cleanup(func() { n.tearDown(t, stop) })
 	n.Runtime = n.newRuntime(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := n.WaitReady(ctx); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func (n *node) startContainerd(t testing.TB) (stop func()) {
 	case <-s.Ready():
 	case err := <-done:
 		t.Fatalf("containerd: %v", err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("containerd does not get ready")
 	}
 	return func() {
@@ -118,7 +118,7 @@ func (n *node) newRuntime(t testing.TB) *Runtime {
 
 // tearDown removes all containers, stops containerd and checks that nothing is left.
 func (n *node) tearDown(t testing.TB, stop func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	all, err := n.Containers(ctx)
 	if err != nil {
@@ -248,7 +248,7 @@ func (n *node) get(id string) container.Container {
 func eventually(t testing.TB, check func() string) {
 	t.Helper()
 	var last string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if last = check(); last == "" {
 			return
 		}

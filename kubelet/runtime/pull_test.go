@@ -271,7 +271,7 @@ func startRegistry(t *testing.T, dir, user, password string) string {
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	eventually(t, func() string {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
+		conn, err := (&net.Dialer{Timeout: time.Minute}).DialContext(context.Background(), "tcp", address)
 		if err != nil {
 			return "registry: " + err.Error()
 		}

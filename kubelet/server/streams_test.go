@@ -70,7 +70,7 @@ func TestCommandsSpeakWithClientGo(t *testing.T) {
 	cfg := restConfig(t, address, client("system:apiserver", "x"))
 	for name, executor := range executors {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			stream := func(ctx context.Context, path string, o remotecommand.StreamOptions, query url.Values) error {
 				t.Helper()
@@ -157,7 +157,7 @@ func TestSessionsEndWithTheServer(t *testing.T) {
 				if err == nil {
 					t.Error("the session ended well")
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Error("the session goes on without its server")
 			}
 		})
@@ -276,7 +276,7 @@ func talk(t *testing.T, port uint16, text string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	_, _ = io.WriteString(conn, text)
 	_ = conn.(*net.TCPConn).CloseWrite()
 	answer, _ := io.ReadAll(conn) // a connection that is refused ends badly
@@ -338,7 +338,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		if _, err := raw.Write(header); err != nil {
 			t.Fatal(err)
 		}
-		_ = raw.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = raw.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		answer, err := io.ReadAll(raw)
 		var timeout net.Error
 		if !strings.HasPrefix(string(answer), "HTTP/1.1 101 ") || errors.As(err, &timeout) && timeout.Timeout() {
@@ -373,7 +373,7 @@ func TestDial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = raw.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = raw.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		_, _ = io.WriteString(raw, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: tcp\r\n\r\n")
 		reader := bufio.NewReader(raw)
 		head, err := reader.ReadString('\n')

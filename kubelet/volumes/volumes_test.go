@@ -391,7 +391,7 @@ func TestSubpathStaysInside(t *testing.T) {
 
 func eventually(t *testing.T, f func() (bool, string)) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		ok, state := f()
 		if ok {

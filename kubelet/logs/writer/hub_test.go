@@ -21,7 +21,7 @@ func connect(t *testing.T, h *hub, dir string, sessions int) *net.UnixConn {
 	if _, err := conn.Write([]byte{MessageAttach, WantsStdout}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
 		h.mu.Lock()
 		n := len(h.sessions)
 		h.mu.Unlock()
@@ -43,8 +43,8 @@ func TestSlowSession(t *testing.T) {
 	}
 	defer os.RemoveAll(dir)
 	h := openHub(Options{Dir: dir, Partial: true})
-	h.wait = 50 * time.Millisecond
-	connect(t, h, dir, 1) // and never reads
+	h.wait = 3 * time.Second // more than the one that reads is ever kept waiting for a processor
+	connect(t, h, dir, 1)    // and never reads
 	reader := connect(t, h, dir, 2)
 	got := make(chan int)
 	go func() {

@@ -48,7 +48,7 @@ func start(t *testing.T, dir string) (*Supervisor, func()) {
 	case <-s.Ready():
 	case err := <-done:
 		t.Fatal(err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("containerd does not get ready")
 	}
 	return s, stop
@@ -73,7 +73,7 @@ func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func waitPID(t *testing.T, s *Supervisor, not int) int {
 	t.Helper()
-	for range 2000 {
+	for range 24_000 {
 		if pid := s.PID(); pid != 0 && pid != not {
 			return pid
 		}
@@ -113,7 +113,7 @@ func TestPredecessor(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- orphan.Wait() }()
-	for range 1000 {
+	for range 24_000 {
 		if conn, err := net.Dial("unix", s.Address()); err == nil {
 			conn.Close()
 			break
@@ -123,7 +123,7 @@ func TestPredecessor(t *testing.T) {
 	next, _ := start(t, dir)
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * time.Minute):
 		orphan.Process.Kill()
 		t.Error("the predecessor runs on")
 	}
