@@ -206,14 +206,15 @@ func setIPForward(value string) (before string, err error) {
 }
 
 // hostRules lets hosts reach the world behind this machine's address, and keeps a
-// FORWARD policy of drop (Docker sets one) from cutting them off.
+// FORWARD policy of drop (Docker sets one) from cutting them off. What stays on the bridge keeps its
+// source: where bridge netfilter is on, these rules see packets between hosts, too.
 func (p Plan) hostRules() [][]string {
 	comment := []string{"-m", "comment", "--comment", "miniorch cluster " + p.Name}
 	rule := func(table, chain string, match ...string) []string {
 		return append(append([]string{table, chain}, match...), comment...)
 	}
 	return [][]string{
-		append(rule("nat", "POSTROUTING", "-s", p.Network.String(), "!", "-d", p.Network.String()), "-j", "MASQUERADE"),
+		append(rule("nat", "POSTROUTING", "-s", p.Network.String(), "!", "-d", p.Network.String(), "!", "-o", p.Bridge), "-j", "MASQUERADE"),
 		append(rule("filter", "FORWARD", "-i", p.Bridge), "-j", "ACCEPT"),
 		append(rule("filter", "FORWARD", "-o", p.Bridge), "-j", "ACCEPT"),
 	}
