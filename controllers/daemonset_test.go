@@ -68,7 +68,7 @@ func daemonTrial(name string, unavailable, surge int32) controllertest.Trial {
 	}
 	rolling := false
 	return controllertest.Trial{
-		Name: name, Nodes: 4, Controllers: []controllertest.Make{makeDaemonSets}, Leaders: 2, Seeds: 8,
+		Name: name, Nodes: 4, Controllers: []controllertest.Make{makeDaemonSets}, Leaders: 2, Seeds: 5,
 		Begin: func(w *controllertest.World) {
 			rolling = false
 			for i := range 3 {

@@ -80,7 +80,7 @@ func statefulAtRest(w *controllertest.World) bool {
 func statefulTrial(name string, most int, edits ...func(*appsv1.StatefulSetSpec)) controllertest.Trial {
 	rolling := false
 	return controllertest.Trial{
-		Name: name, Nodes: 3, Controllers: []controllertest.Make{makeStatefulSets}, Leaders: 2, Seeds: 8,
+		Name: name, Nodes: 3, Controllers: []controllertest.Make{makeStatefulSets}, Leaders: 2, Seeds: 5,
 		Begin: func(w *controllertest.World) {
 			rolling = false
 			controllertest.Create(w, webStateful(3, "v1", edits...))

@@ -62,7 +62,7 @@ func Faults(t *testing.T, trials ...Trial) {
 				})
 			}
 			for _, after := range []bool{false, true} {
-				for n, more := 1, true; more && !t.Failed(); n += 1 + n/40 {
+				for n, more := 1, true; more && !t.Failed(); n += 1 + n/20 {
 					check(fmt.Sprintf("killed at write %d, made %v", n, after), func(w *World) cast {
 						return tr.killedOnce(w, n, after, &more)
 					})
