@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -70,20 +71,59 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
-// FuzzPath: no part of a target can be read as more than one part.
+// patterns say what the paths of resources look like, in the router's language.
+var patterns = []string{
+	"/{resource}",
+	"/{resource}/{name}",
+	"/namespaces/{namespace}/{resource}",
+	"/namespaces/{namespace}/{resource}/{name}",
+	"/namespaces/{namespace}/{resource}/{name}/{subresource}",
+	"/{resource}/{name}/{subresource}",
+	"/namespaces/{namespace}/{resource:pods|services}/{name}/{subresource:proxy}{path:/.*}",
+	"/{resource:nodes}/{name}/{subresource:proxy}{path:/.*}",
+}
+
+// FuzzPath: paths are taken apart as the patterns say, and no part of a target can be read as
+// more than one part.
 func FuzzPath(f *testing.F) {
-	for _, seed := range []string{"a", "..", "%2e%2e", "a%2fb", "%00", "a%5cb", "%25", "namespaces", "é", "%ff", "%"} {
-		f.Add(seed, "pods")
+	for _, seed := range []string{
+		"/api/v1/pods", "/api/v1/namespaces/a", "/api/v1/namespaces/a/pods", "/api/v1/namespaces/a/pods/b/status", "/api/v1/namespaces/a/status",
+		"/apis/apps/v1/namespaces/a/deployments/b/scale", "/api/v1/nodes/n/proxy/a//b/", "/api/v1/namespaces/a/services/b/proxy/", "/api/v1/namespaces/a/services/b/proxy",
+		"/api/v1/namespaces/a/pods/b/log/x", "/api/v1/pods/b/proxy/x", "/api/v1/", "/api//pods", "/apis/apps/v1", "/apis//v1/pods", "/api/v1/namespaces//pods", "/api/v1/namespaces/",
+		"/api/v1/pods/..", "/api/v1/pods/%2e%2e", "/api/v1/pods/a%2fb", "/api/v1/pods/%00", "/api/v1/pods/a%5cb", "/api/v1/pods/%25", "/api/v1/pods/%ff", "/api/v1/nodes/n/proxy/%2e%2e/x",
+	} {
+		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, name, resource string) {
-		r := mux.SetURLVars(httptest.NewRequest("GET", "/", nil), map[string]string{"version": "v1", "namespace": "default", "resource": resource, "name": name})
-		got, err := readTarget(r)
+	router := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	for _, root := range []string{"/api/{version}", "/apis/{group}/{version}"} {
+		for _, pattern := range patterns {
+			router.Path(root + pattern)
+		}
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		u, err := url.ParseRequestURI(path)
+		if err != nil || !strings.HasPrefix(path, "/") || strings.Contains(path, "\n") { // "." of a pattern is no line's end
+			return
+		}
+		sent, ok := splitTarget(u.EscapedPath())
+		var match mux.RouteMatch
+		if want := router.Match(&http.Request{URL: u}, &match); ok != want {
+			t.Fatalf("%q is a resource's path: %v, the patterns say %v", path, ok, want)
+		}
+		if !ok {
+			return
+		}
+		v := match.Vars
+		if want := (target{v["group"], v["version"], v["namespace"], v["resource"], v["name"], v["subresource"], v["path"]}); sent != want {
+			t.Fatalf("%q is %+v, the patterns say %+v", path, sent, want)
+		}
+		got, err := sent.decoded()
 		if err != nil {
 			return
 		}
-		for _, part := range []string{got.name, got.resource, got.namespace} {
+		for _, part := range []string{got.name, got.resource, got.namespace, got.subresource} {
 			if strings.ContainsAny(part, "/\\%\x00\n") || part == "." || part == ".." {
-				t.Errorf("%q in %q: %+v", part, name, got)
+				t.Errorf("%q in %q: %+v", part, path, got)
 			}
 		}
 	})

@@ -57,15 +57,10 @@ func New(registry *rest.Registry, cfg Config) *Handler {
 		reading: make(chan struct{}, cfg.MaxInFlight),
 		writing: make(chan struct{}, cfg.MaxMutatingInFlight),
 	}
-	for _, root := range []string{"/api/{version}", "/apis/{group}/{version}"} {
-		for _, pattern := range patterns {
-			h.router.HandleFunc(root+pattern, h.serveResource)
-		}
-	}
 	h.router.NotFoundHandler = h.path(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, pathNotFound())
 	}))
-	h.chain = h.filters(h.router)
+	h.chain = h.filters(http.HandlerFunc(h.route))
 	return h
 }
 
@@ -140,15 +135,20 @@ func (s *served) encoding(f format, it *watchcache.Item) (schema.GroupVersionKin
 	return gvk, itemJSON
 }
 
-// serveResource is the handler of every resource.
-func (h *Handler) serveResource(w http.ResponseWriter, r *http.Request) {
-	if err := h.serve(w, r); err != nil {
+// route sends requests for resources to serve, and all others to whom Handle has named.
+func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
+	t, ok := splitTarget(r.URL.EscapedPath())
+	if !ok {
+		h.router.ServeHTTP(w, r)
+		return
+	}
+	if err := h.serve(w, r, t); err != nil {
 		writeError(w, r, err)
 	}
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
-	t, err := readTarget(r)
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, sent target) error {
+	t, err := sent.decoded()
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +15,21 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	watches  *prometheus.GaugeVec
+
+	// series finds a request's counters without hashing seven labels for each.
+	series sync.Map // of seriesKey to *series
+}
+
+// seriesKey is what a request is counted under. There are only as many as there are
+// resources, verbs and codes.
+type seriesKey struct {
+	verb, group, version, resource, subresource string
+	code                                        int
+}
+
+type series struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer // nil for what lasts as long as its client wants
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -35,6 +52,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// verbs are those that requests are counted by.
+var verbs = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+
 // observe counts a request. Only resources that exist make a label: a stranger must not be
 // able to fill memory with names.
 func (m *metrics) observe(s *requestState, r *http.Request, rec *recorder, took time.Duration) {
@@ -43,13 +63,27 @@ func (m *metrics) observe(s *requestState, r *http.Request, rec *recorder, took 
 		t = target{}
 	}
 	verb := s.verb
-	if verb == "" {
+	if !slices.Contains(verbs, verb) { // a proxy passes on whatever its client says
 		verb = "other"
 	}
-	m.requests.WithLabelValues(verb, t.group, t.version, t.resource, t.subresource, strconv.Itoa(rec.code)).Inc()
-	if verb != "watch" && verb != "connect" {
-		m.seconds.WithLabelValues(verb, t.group, t.version, t.resource, t.subresource).Observe(took.Seconds())
+	one := m.of(seriesKey{verb, t.group, t.version, t.resource, t.subresource, rec.code})
+	one.requests.Inc()
+	if one.seconds != nil {
+		one.seconds.Observe(took.Seconds())
 	}
+}
+
+func (m *metrics) of(k seriesKey) *series {
+	if known, ok := m.series.Load(k); ok {
+		return known.(*series)
+	}
+	labels := []string{k.verb, k.group, k.version, k.resource, k.subresource}
+	made := &series{requests: m.requests.WithLabelValues(append(labels, strconv.Itoa(k.code))...)}
+	if k.verb != "watch" {
+		made.seconds = m.seconds.WithLabelValues(labels...)
+	}
+	m.series.Store(k, made)
+	return made
 }
 
 // recorder remembers the code of an answer.

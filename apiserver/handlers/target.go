@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/gorilla/mux"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -22,38 +21,66 @@ type target struct {
 	path           string // behind a proxy, as it was sent; with its first slash
 }
 
-// patterns are the routes of every resource. What exists is looked up in the registry when
-// a request comes, so that kinds can be added while the server runs.
-var patterns = []string{
-	"/{resource}",
-	"/{resource}/{name}",
-	"/namespaces/{namespace}/{resource}",
-	"/namespaces/{namespace}/{resource}/{name}",
-	"/namespaces/{namespace}/{resource}/{name}/{subresource}",
-	"/{resource}/{name}/{subresource}",
-	"/namespaces/{namespace}/{resource:pods|services}/{name}/{subresource:proxy}{path:/.*}",
-	"/{resource:nodes}/{name}/{subresource:proxy}{path:/.*}",
+// splitTarget takes the path of a resource's URL apart, as it was sent:
+//
+//	/api/VERSION/… and /apis/GROUP/VERSION/…, followed by
+//	[namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]], behind a proxy by any further path
+//
+// ok is false for what cannot be one. What exists is looked up in the registry, so that
+// kinds can be added while the server runs.
+func splitTarget(path string) (t target, ok bool) {
+	rest, core := strings.CutPrefix(path, "/api/")
+	if !core {
+		if rest, ok = strings.CutPrefix(path, "/apis/"); !ok {
+			return t, false
+		}
+		if t.group, rest, ok = strings.Cut(rest, "/"); !ok || t.group == "" {
+			return t, false
+		}
+	}
+	if t.version, rest, ok = strings.Cut(rest, "/"); !ok || t.version == "" {
+		return t, false
+	}
+	if below, in := strings.CutPrefix(rest, "namespaces/"); in {
+		if namespace, inside, deeper := strings.Cut(below, "/"); deeper {
+			if t.namespace, rest = namespace, inside; namespace == "" {
+				return t, false
+			}
+		}
+	}
+	for _, part := range []*string{&t.resource, &t.name, &t.subresource} {
+		var more bool
+		if *part, rest, more = strings.Cut(rest, "/"); *part == "" {
+			return t, false
+		} else if !more {
+			return t, true
+		}
+	}
+	t.path = "/" + rest
+	return t, t.subresource == "proxy" &&
+		(t.namespace != "" && (t.resource == "pods" || t.resource == "services") || t.namespace == "" && t.resource == "nodes")
 }
 
-// readTarget takes a matched URL apart. Every part is decoded once; what could be taken for a
-// path is refused.
-func readTarget(r *http.Request) (target, error) {
-	vars := mux.Vars(r)
-	var t target
-	for name, field := range map[string]*string{
-		"group": &t.group, "version": &t.version, "namespace": &t.namespace,
-		"resource": &t.resource, "name": &t.name, "subresource": &t.subresource,
+// decoded is the target with every part decoded once; what could be taken for a path is
+// refused.
+func (t target) decoded() (target, error) {
+	for _, part := range []struct {
+		name string
+		text *string
+	}{
+		{"group", &t.group}, {"version", &t.version}, {"namespace", &t.namespace},
+		{"resource", &t.resource}, {"name", &t.name}, {"subresource", &t.subresource},
 	} {
-		value, err := url.PathUnescape(vars[name])
+		value, err := url.PathUnescape(*part.text)
 		if err != nil {
 			return t, apierrors.NewBadRequest("malformed path: " + err.Error())
 		}
 		if !plainSegment(value) {
-			return t, apierrors.NewBadRequest("malformed path: invalid " + name)
+			return t, apierrors.NewBadRequest("malformed path: invalid " + part.name)
 		}
-		*field = value
+		*part.text = value
 	}
-	if t.path = vars["path"]; !plainPath(t.path) {
+	if !plainPath(t.path) {
 		return t, apierrors.NewBadRequest("malformed path: it may not lead upwards")
 	}
 	return t.namespacesThemselves(), nil

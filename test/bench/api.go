@@ -31,7 +31,7 @@ const (
 // plain is a config as any Kubernetes client may have it, without its own brake.
 func plain(c *rest.Config) *rest.Config {
 	c = rest.CopyConfig(c)
-	c.QPS, c.UserAgent = -1, "miniorch-bench"
+	c.QPS, c.UserAgent, c.WarningHandler = -1, "miniorch-bench", rest.NoWarnings{}
 	c.ContentType = runtime.ContentTypeProtobuf
 	c.AcceptContentTypes = runtime.ContentTypeProtobuf
 	c.DisableCompression = true
