@@ -11,6 +11,7 @@ import (
 
 	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/registry"
+	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/apiserver/storage"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -32,12 +33,30 @@ func New(store storage.Store, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, store: store, ready: make(chan struct{})}
-	s.registry = rest.New(store, registry.All(cfg.Registry), cfg.restConfig())
+	s.registry = rest.New(store, registry.All(s.kinds()), cfg.restConfig())
 	if cfg.Tokens != nil {
 		cfg.Tokens.Bind(s.registry)
 	}
 	s.handler = s.routes()
 	return s, nil
+}
+
+// kinds is what the built-in kinds need to know of the server.
+func (s *Server) kinds() registry.Config {
+	k := s.cfg.Registry
+	k.Authorizer = s.cfg.Authorizer
+	reviewer := auth.Reviewer{Tokens: s.cfg.Tokens, Others: auth.StaticTokens(s.cfg.StaticTokens), Audiences: []string{auth.DefaultIssuer}}
+	if s.cfg.Tokens != nil {
+		reviewer.Audiences = s.cfg.Tokens.Audiences()
+	}
+	k.Reviewer = reviewer
+	k.Components = append([]core.Component{{Name: "etcd-0", Check: s.checkStore}}, k.Components...)
+	return k
+}
+
+func (s *Server) checkStore(ctx context.Context) error {
+	_, err := s.store.Revision(ctx)
+	return err
 }
 
 // Run serves until ctx ends and returns with no goroutine left behind. The caches are

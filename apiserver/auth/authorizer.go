@@ -7,7 +7,7 @@ import (
 
 // Components is the authorizer until role-based access control is there: administrators
 // and the cluster's own components may do everything on resources, nobody else may do
-// anything but look at health and version.
+// anything but look at health and version, and ask about themselves.
 //
 // Proxy and DNS only read, and only Services and where they lead. They live in the node's
 // process and send what they ask with the node's certificate, as themselves: a node may
@@ -31,6 +31,9 @@ func (Components) Authorize(_ context.Context, a Attributes) (bool, string, erro
 		if a.User.InGroup(GroupAuthenticated) && under(a.Path, discoveryPaths) {
 			return true, "", nil
 		}
+	}
+	if asksAboutSelf(a) {
+		return true, "", nil
 	}
 	if a.Verb == VerbImpersonate { // or every component could become an administrator
 		return a.User.InGroup(GroupMasters) || isNode(a.User) && a.Resource == "users" && readsServices(a.Name), "", nil

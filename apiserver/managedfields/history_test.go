@@ -10,14 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/miniorch/miniorch/apiserver/registry"
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // After any history of writes the entries are those that the library would have kept.
 func TestHistoriesAreTheLibrarys(t *testing.T) {
-	for _, d := range registry.All(registry.Config{}) {
+	for _, d := range storedKinds() {
 		t.Run(d.GVK().String(), func(t *testing.T) {
 			for seed := range uint64(10) {
 				checkHistory(t, d, seed)

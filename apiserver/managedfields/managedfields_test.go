@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 	"sigs.k8s.io/yaml"
 
-	"github.com/miniorch/miniorch/apiserver/registry"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
@@ -129,7 +128,7 @@ func TestCreatedIsUpdateOfNothing(t *testing.T) {
 // object as the one that it was cut from.
 func TestSchemaReadsLikeTheWhole(t *testing.T) {
 	all := applyconfigurations.NewTypeConverter(api.Scheme)
-	for _, d := range registry.All(registry.Config{}) {
+	for _, d := range storedKinds() {
 		obj := d.New()
 		if dep, ok := obj.(*appsv1.Deployment); ok {
 			deployment().DeepCopyInto(dep)

@@ -12,8 +12,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/registry/admissionregistration"
 	"github.com/miniorch/miniorch/apiserver/registry/apps"
+	"github.com/miniorch/miniorch/apiserver/registry/authentication"
+	"github.com/miniorch/miniorch/apiserver/registry/authorization"
 	"github.com/miniorch/miniorch/apiserver/registry/autoscaling"
 	"github.com/miniorch/miniorch/apiserver/registry/batch"
 	"github.com/miniorch/miniorch/apiserver/registry/certificates"
@@ -37,6 +40,9 @@ import (
 type Config struct {
 	// EventTTL is how long an Event is kept after its last write. Zero: one hour.
 	EventTTL time.Duration
+	// Reviewer and Authorizer answer the reviews of tokens and of access. Nil: with no.
+	Reviewer   authentication.Reviewer
+	Authorizer auth.Authorizer
 	// Components of the control plane, which ComponentStatus tells of.
 	Components []core.Component
 }
@@ -58,6 +64,8 @@ func All(cfg Config) []resource.Descriptor {
 		storage.Kinds(),
 		scheduling.Kinds(),
 		events.Kinds(cfg.EventTTL),
+		authentication.Kinds(cfg.Reviewer),
+		authorization.Kinds(cfg.Authorizer),
 		rbac.Kinds(),
 		certificates.Kinds(),
 		flowcontrol.Kinds(),

@@ -46,7 +46,7 @@ func (s *Store) answer(ctx context.Context, ns string, obj api.Object, dryRun bo
 	if err := s.reg.admission.Validate(ctx, req); err != nil {
 		return nil, err
 	}
-	if obj.GetCreationTimestamp().Time.IsZero() && obj.GetName() != "" {
+	if obj.GetName() != "" { // a question needs none
 		errs := validation.ValidateObjectMetaAccessor(obj, s.desc.Namespaced, s.nameRule(), field.NewPath("metadata"))
 		if err := s.invalid(obj.GetName(), errs); err != nil {
 			return nil, err

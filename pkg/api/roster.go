@@ -8,6 +8,8 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
@@ -85,6 +87,12 @@ var roster = []struct {
 	{&resourcev1.ResourceClaimTemplate{}, Resource{"resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate", true}},
 	{&resourcev1.ResourceSlice{}, Resource{"resource.k8s.io", "v1", "resourceslices", "ResourceSlice", false}},
 	{&resourcev1.DeviceTaintRule{}, Resource{"resource.k8s.io", "v1", "devicetaintrules", "DeviceTaintRule", false}},
+	{&authenticationv1.TokenReview{}, Resource{"authentication.k8s.io", "v1", "tokenreviews", "TokenReview", false}},
+	{&authenticationv1.SelfSubjectReview{}, Resource{"authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", false}},
+	{&authorizationv1.SubjectAccessReview{}, Resource{"authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", false}},
+	{&authorizationv1.SelfSubjectAccessReview{}, Resource{"authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false}},
+	{&authorizationv1.LocalSubjectAccessReview{}, Resource{"authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", true}},
+	{&authorizationv1.SelfSubjectRulesReview{}, Resource{"authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false}},
 	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},
 	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
 	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},
