@@ -2,9 +2,11 @@ package scheduler
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/scheduler/config"
@@ -14,6 +16,7 @@ import (
 	"github.com/miniorch/miniorch/scheduler/plugins/nodeaffinity"
 	"github.com/miniorch/miniorch/scheduler/plugins/noderesources"
 	"github.com/miniorch/miniorch/scheduler/plugins/podtopologyspread"
+	"github.com/miniorch/miniorch/scheduler/plugins/volumebinding"
 )
 
 // This file turns what configuration files say about plugins into what the plugins take.
@@ -42,6 +45,24 @@ func buildInterPodAffinity(_ Parts, raw []byte, at *field.Path) (framework.Plugi
 	return interpodaffinity.New(interpodaffinity.Args{
 		HardPodAffinityWeight: weight, IgnorePreferredTermsOfExistingPods: a.IgnorePreferredTermsOfExistingPods,
 	}), nil
+}
+
+func buildVolumeBinding(p Parts, raw []byte, at *field.Path) (framework.Plugin, error) {
+	a := config.VolumeBindingArgs{}
+	if err := config.Args(&a, raw, at); err != nil {
+		return nil, err
+	}
+	seconds := ptr.Deref(a.BindTimeoutSeconds, 600)
+	switch {
+	case seconds < 0:
+		return nil, field.Invalid(at.Child("bindTimeoutSeconds"), seconds, "invalid BindTimeoutSeconds, should not be a negative value")
+	case len(a.Shape) > 0:
+		return nil, field.Forbidden(at.Child("shape"), "nodes are not scored by the capacity of their volumes")
+	case p.Informers == nil:
+		return absent("VolumeBinding"), nil
+	}
+	ticking, _ := p.Clock.(clock.WithTicker)
+	return volumebinding.New(p.Transport, p.Informers, volumebinding.Config{Clock: ticking, Patience: time.Duration(seconds) * time.Second}), nil
 }
 
 func buildPreemption(p Parts, raw []byte, at *field.Path) (framework.Plugin, error) {

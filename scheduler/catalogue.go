@@ -16,11 +16,14 @@ import (
 	"github.com/miniorch/miniorch/scheduler/plugins/nodename"
 	"github.com/miniorch/miniorch/scheduler/plugins/nodeports"
 	"github.com/miniorch/miniorch/scheduler/plugins/nodeunschedulable"
+	"github.com/miniorch/miniorch/scheduler/plugins/nodevolumelimits"
 	"github.com/miniorch/miniorch/scheduler/plugins/podtopologyspread"
 	"github.com/miniorch/miniorch/scheduler/plugins/prioritysort"
 	"github.com/miniorch/miniorch/scheduler/plugins/schedulinggates"
 	"github.com/miniorch/miniorch/scheduler/plugins/tainttoleration"
 	"github.com/miniorch/miniorch/scheduler/plugins/unsupported"
+	"github.com/miniorch/miniorch/scheduler/plugins/volumerestrictions"
+	"github.com/miniorch/miniorch/scheduler/plugins/volumezone"
 )
 
 // Parts is what plugins are built from. Without Informers, in tests, they know of nothing but
@@ -54,6 +57,10 @@ func catalogue() []listed {
 		{name: "NodeAffinity", weight: 2, build: buildNodeAffinity},
 		{name: "NodePorts", build: plain(nodeports.Plugin{})},
 		{name: "NodeResourcesFit", weight: 1, build: buildFit},
+		{name: "VolumeRestrictions", build: informed("VolumeRestrictions", func(p Parts) framework.Plugin { return volumerestrictions.New(p.Informers) })},
+		{name: "NodeVolumeLimits", build: informed("NodeVolumeLimits", func(p Parts) framework.Plugin { return nodevolumelimits.New(p.Informers) })},
+		{name: "VolumeBinding", build: buildVolumeBinding},
+		{name: "VolumeZone", build: informed("VolumeZone", func(p Parts) framework.Plugin { return volumezone.New(p.Informers) })},
 		{name: "PodTopologySpread", weight: 2, build: buildSpread},
 		{name: "InterPodAffinity", weight: 2, build: buildInterPodAffinity},
 		{name: "DefaultPreemption", build: buildPreemption},
@@ -69,6 +76,23 @@ func plain(p framework.Plugin) func(Parts, []byte, *field.Path) (framework.Plugi
 		return p, noArgs(p, args, at)
 	}
 }
+
+// informed lists a plugin that takes no arguments and asks informers; without them it is absent.
+func informed(name string, build func(Parts) framework.Plugin) func(Parts, []byte, *field.Path) (framework.Plugin, error) {
+	return func(p Parts, args []byte, at *field.Path) (framework.Plugin, error) {
+		if p.Informers == nil {
+			return absent(name), nil
+		}
+		made := build(p)
+		return made, noArgs(made, args, at)
+	}
+}
+
+// absent is a plugin of that name without an opinion on anything.
+type absent string
+
+// Name returns the name of who is absent.
+func (a absent) Name() string { return string(a) }
 
 func noArgs(p framework.Plugin, args []byte, at *field.Path) error {
 	if len(args) > 0 {

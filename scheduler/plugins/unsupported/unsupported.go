@@ -34,11 +34,5 @@ func Demands(s *corev1.PodSpec) (fields []string) {
 	if len(s.ResourceClaims) > 0 {
 		fields = append(fields, "resource claims")
 	}
-	for i := range s.Volumes {
-		if v := &s.Volumes[i]; v.PersistentVolumeClaim != nil || v.Ephemeral != nil {
-			fields = append(fields, "persistent volume claims")
-			break
-		}
-	}
 	return fields
 }

@@ -30,9 +30,6 @@ func TestDemands(t *testing.T) {
 		{"resource claims", "the device may be tied to a node", spec(func(s *corev1.PodSpec) {
 			s.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu"}}
 		}), node, refused("resource claims")},
-		{"claims", "the volume may be tied to a node", spec(func(s *corev1.PodSpec) {
-			s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}}}
-		}), node, refused("persistent volume claims")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
