@@ -188,7 +188,7 @@ func TestBindersTakeTurns(t *testing.T) {
 
 func TestSignatures(t *testing.T) {
 	journal := []string{}
-	if got := build(t, says{name: "a", journal: &journal}).Sign(pod); got != "a\x00" {
+	if got := build(t, says{name: "a", journal: &journal}).Sign(pod); got != "0a\x00" {
 		t.Errorf("signature %q", got)
 	}
 	p := profile(sorts{}, binds{name: "B"}, says{name: "a", journal: &journal})

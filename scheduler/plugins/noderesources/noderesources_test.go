@@ -68,3 +68,85 @@ func TestScore(t *testing.T) {
 		})
 	}
 }
+
+func TestStrategies(t *testing.T) {
+	nodes := []*framework.NodeInfo{
+		sample.Info(sample.Node("a", "cpu", "4", "memory", "8Gi", "example.com/gpu", "4"), sample.Pod("q", "cpu", "2", "memory", "4Gi")),
+		sample.Info(sample.Node("b", "cpu", "4", "memory", "8Gi")),
+	}
+	pod := sample.Pod("p", "cpu", "1", "memory", "2Gi")
+	bell := []Point{{0, 0}, {50, 100}, {100, 0}}
+	tests := []struct {
+		name, reason string
+		args         Args
+		pod          *corev1.Pod
+		want         []int64
+	}{
+		{"most allocated", "75% and 25% in use", Args{Strategy: MostAllocated}, pod, []int64{75, 25}},
+		{"weights", "CPU counts three times: 25% left of it, 50% of memory", Args{Resources: []Weighted{{"cpu", 3}, {"memory", 1}}},
+			sample.Pod("p", "cpu", "1", "memory", "0"), []int64{31, 81}},
+		{"shape", "best when half full", Args{Strategy: RequestedToCapacityRatio, Shape: bell}, pod, []int64{50, 50}},
+		{"extended", "one of four, the other node has none", Args{Strategy: MostAllocated, Resources: []Weighted{{"example.com/gpu", 1}}},
+			sample.Pod("p", "example.com/gpu", "1"), []int64{25, 0}},
+		{"extended, not wanted", "does not count", Args{Strategy: MostAllocated, Resources: []Weighted{{"example.com/gpu", 1}}}, pod, []int64{0, 0}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, sample.Scores(New(tt.args), tt.pod, nodes...)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+		})
+	}
+}
+
+func TestShape(t *testing.T) {
+	shape := []Point{{20, 10}, {40, 50}, {80, 90}}
+	for utilization, want := range map[int64]int64{0: 10, 20: 10, 30: 30, 40: 50, 60: 70, 80: 90, 100: 90} {
+		if got := along(shape, utilization); got != want {
+			t.Errorf("at %d: %d, want %d", utilization, got, want)
+		}
+	}
+}
+
+func TestIgnored(t *testing.T) {
+	node := sample.Info(sample.Node("a"))
+	pod := sample.Pod("p", "example.com/gpu", "1", "example.org/fpga", "1")
+	if got := sample.Fits(New(Args{Ignored: []corev1.ResourceName{"example.com/gpu"}, IgnoredGroups: []string{"example.org"}}), pod, node); got != nil {
+		t.Errorf("somebody else sees to these: %q", got)
+	}
+	if got := sample.Fits(New(Args{IgnoredGroups: []string{"example.org"}}), pod, node); len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestRefusesForGood(t *testing.T) {
+	node := sample.Info(sample.Node("a", "cpu", "2"), sample.Pod("q", "cpu", "1"))
+	ask := func(cpu string) framework.Code {
+		return New(Args{}).Filter(nil, framework.NewPodInfo(sample.Pod("p", "cpu", cpu)), node).Code
+	}
+	if ask("1500m") != framework.Unschedulable || ask("2500m") != framework.Unresolvable {
+		t.Error("evicting pods helps only if the empty node would do")
+	}
+}
+
+func TestBalanced(t *testing.T) {
+	nodes := []*framework.NodeInfo{
+		sample.Info(sample.Node("a", "cpu", "4", "memory", "8Gi"), sample.Pod("q", "cpu", "2", "memory", "1Gi")),
+		sample.Info(sample.Node("b", "cpu", "4", "memory", "8Gi"), sample.Pod("q", "cpu", "1", "memory", "4Gi")),
+	}
+	tests := []struct {
+		name, reason string
+		pod          *corev1.Pod
+		want         []int64
+	}{
+		{"differences", "75% and 25%; 50% and 62.5%", sample.Pod("p", "cpu", "1", "memory", "1Gi"), []int64{75, 93}},
+		{"asks for nothing", "nothing to say", sample.Pod("p"), nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, sample.Scores(NewBalanced(nil), tt.pod, nodes...)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+		})
+	}
+}
