@@ -96,6 +96,8 @@ func Builtin(read Cluster, random func() uint64, now func() time.Time) Chain {
 		NodeRestriction{Read: read},
 		Priority{Read: read},
 		DefaultTolerationSeconds{},
+		DefaultStorageClass{Read: read},
+		ClaimResize{Read: read},
 		LimitRanger{Read: read},
 		ResourceQuota{Cluster: read, Now: now}, // last: what is refused for another reason is not charged for
 	}

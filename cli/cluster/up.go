@@ -72,6 +72,7 @@ func Up(ctx context.Context, c Config, progress *Progress) (*Cluster, error) {
 		{"control plane", cl.startMasters},
 		{"credentials", cl.writeCredentials},
 		{"nodes", cl.startNodes},
+		{"storage class", cl.ensureStorageClass},
 		{"ready", cl.waitForNodes},
 	}
 	for _, step := range steps {
@@ -92,6 +93,8 @@ func (cl *Cluster) describe(step string) string {
 		return "control plane ready at " + p.Server()
 	case "credentials":
 		return "context " + cl.Context() + " in " + cl.state.Kubeconfig
+	case "storage class":
+		return "claims get directories on nodes (StorageClass local-path)"
 	case "nodes":
 		return fmt.Sprintf("%d nodes started", len(p.nodes()))
 	}

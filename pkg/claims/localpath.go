@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // What the built-in local-path provisioner and the node agents agree on. The provisioner makes
@@ -20,6 +22,16 @@ const (
 	// LocalPathMade is on a volume once its directory was made: if it is missing later, the data is lost.
 	LocalPathMade = "miniorch.dev/local-path-made"
 )
+
+// LocalPathClass is the StorageClass that clusters begin with: whoever asks for a volume without
+// saying more gets a directory on the node where the pod runs.
+func LocalPathClass() *storagev1.StorageClass {
+	wait, policy, grows := storagev1.VolumeBindingWaitForFirstConsumer, corev1.PersistentVolumeReclaimDelete, true
+	return &storagev1.StorageClass{
+		ObjectMeta:  metav1.ObjectMeta{Name: "local-path", Annotations: map[string]string{DefaultClass: "true"}},
+		Provisioner: LocalPath, ReclaimPolicy: &policy, VolumeBindingMode: &wait, AllowVolumeExpansion: &grows,
+	}
+}
 
 // IsLocalPath reports whether a volume was made by the local-path provisioner.
 func IsLocalPath(v *corev1.PersistentVolume) bool {

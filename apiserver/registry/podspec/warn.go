@@ -35,9 +35,6 @@ var podNotices = []struct {
 		wontSchedule},
 	{"resources", func(s *corev1.PodSpec) bool { return s.Resources != nil },
 		"counted by the scheduler; the nodes enforce only what containers ask for and are limited to"},
-	{"securityContext.fsGroupChangePolicy", func(s *corev1.PodSpec) bool {
-		return s.SecurityContext != nil && s.SecurityContext.FSGroupChangePolicy != nil
-	}, "the group of all files is set each time"},
 	{"schedulingGroup", func(s *corev1.PodSpec) bool { return s.SchedulingGroup != nil },
 		"pods are scheduled one by one"},
 	{"evictionResponders", func(s *corev1.PodSpec) bool { return len(s.EvictionResponders) > 0 },
@@ -101,7 +98,7 @@ const (
 )
 
 // servedVolumes are the volume types that the nodes can provide.
-var servedVolumes = []string{"configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"}
+var servedVolumes = []string{"configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "nfs", "persistentVolumeClaim", "projected", "secret"}
 
 // WarnPodSpec names the fields of a pod or template that have no effect here.
 func WarnPodSpec(s *corev1.PodSpec, path *field.Path) []string {
