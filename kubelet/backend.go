@@ -170,7 +170,7 @@ func (k *Kubelet) instances(ns, name, containerName string) (latest, previous *c
 
 func (k *Kubelet) waitingReason(ns, name, containerName string) string {
 	if pod, ok := k.pods.Get(ns, name); ok {
-		for _, list := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
+		for _, list := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses, pod.Status.EphemeralContainerStatuses} {
 			for _, s := range list {
 				if s.Name == containerName && s.State.Waiting != nil {
 					return s.State.Waiting.Reason

@@ -22,6 +22,9 @@ func (w *worker) containerEvent(pod *corev1.Pod, name, kind, reason, format stri
 			list = "initContainers"
 		}
 	}
+	if ephemeralOf(pod, name) != nil {
+		list = "ephemeralContainers"
+	}
 	about.FieldPath = fmt.Sprintf("spec.%s{%s}", list, name)
 	w.k.events.EventAbout(about, kind, reason, format, args...)
 }

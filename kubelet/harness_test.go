@@ -222,6 +222,18 @@ func (h *harness) create(name string, changes ...func(*corev1.Pod)) {
 	synctest.Wait()
 }
 
+// edit changes the spec of a stored pod, as some subresource would.
+func (h *harness) edit(name string, change func(*corev1.Pod)) {
+	h.t.Helper()
+	p := h.pod(name).DeepCopy()
+	change(p)
+	p.Generation++
+	if _, err := client.Of[*corev1.Pod](h.server).Update(h.t.Context(), p); err != nil {
+		h.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 func (h *harness) delete(name string, grace *int64) {
 	h.t.Helper()
 	err := client.Of[*corev1.Pod](h.server).Delete(h.t.Context(), "default", name, metav1.DeleteOptions{GracePeriodSeconds: grace})
@@ -258,7 +270,7 @@ func (h *harness) line(name string) string {
 	if api.IsPodReady(p) {
 		out = append(out, "ready")
 	}
-	for _, s := range append(slices.Clone(p.Status.InitContainerStatuses), p.Status.ContainerStatuses...) {
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses) {
 		out = append(out, fmt.Sprintf("%s[%d]:%s", s.Name, s.RestartCount, stateWord(s.State)))
 	}
 	return strings.Join(out, " ")

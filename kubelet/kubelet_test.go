@@ -261,6 +261,40 @@ func TestInitContainersAndSidecars(t *testing.T) {
 	})
 }
 
+func TestEphemeralContainers(t *testing.T) {
+	debugger := func(name string) corev1.EphemeralContainer {
+		return corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: name, Image: "img", ImagePullPolicy: corev1.PullIfNotPresent}}
+	}
+	scenario(t, func(h *harness) {
+		h.create("web")
+		h.edit("web", func(p *corev1.Pod) { p.Spec.EphemeralContainers = []corev1.EphemeralContainer{debugger("look")} })
+		h.expect("web", "Running ready c[0]:running look[0]:running")
+		h.exit("web", "look", 3)
+		time.Sleep(time.Hour)
+		h.expect("web", "Running ready c[0]:running look[0]:Error(3)")
+		h.edit("web", func(p *corev1.Pod) {
+			p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, debugger("again"))
+		})
+		h.exit("web", "c", 1)
+		h.expect("web", "Running ready c[1]:running look[0]:Error(3) again[0]:running")
+		h.stopAgent()
+		h.startAgent()
+		h.expect("web", "Running ready c[1]:running look[0]:Error(3) again[0]:running")
+		if got, want := h.node.runtime.logged(), "start c, start look, start again, start c"; got != want {
+			t.Errorf("the node was asked to\n%s, want\n%s", got, want)
+		}
+		h.delete("web", nil)
+		h.expect("web", "gone")
+		h.nothingLeft()
+	})
+	scenario(t, func(h *harness) { // the pod does not wait for who looks at it
+		h.create("job", restart(corev1.RestartPolicyNever))
+		h.edit("job", func(p *corev1.Pod) { p.Spec.EphemeralContainers = []corev1.EphemeralContainer{debugger("look")} })
+		h.exit("job", "c", 0)
+		h.expect("job", "Succeeded c[0]:Completed(0) look[0]:Completed(0)")
+	})
+}
+
 func TestHooks(t *testing.T) {
 	scenario(t, func(h *harness) {
 		h.node.runtime.exec = func(_ string, command []string) (string, int) {

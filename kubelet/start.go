@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -136,8 +137,18 @@ func (w *worker) specFor(ctx context.Context, a lifecycle.Action, pod *corev1.Po
 	spec, err := containerSpec(pod, c, a, around, vars, func(i int, root, sub string) (string, error) {
 		return w.k.parts.Volumes.Subpath(pod, c, i, root, sub)
 	})
-	if err != nil || w.k.cfg.NoFiles {
+	if err != nil {
 		return spec, err
+	}
+	target, err := w.targetPID(pod, c.Name)
+	if err != nil {
+		return spec, err
+	}
+	if target != 0 {
+		spec.Network.PIDPath = fmt.Sprintf("/proc/%d/ns/pid", target)
+	}
+	if w.k.cfg.NoFiles {
+		return spec, nil
 	}
 	return spec, makeFiles(spec)
 }
@@ -196,6 +207,7 @@ func (w *worker) create(ctx context.Context, pod *corev1.Pod, spec container.Con
 		Kind: spec.Kind, RestartCount: spec.RestartCount, SpecHash: spec.SpecHash, Image: spec.Image, ImageID: imageID(image, spec.Image),
 		State: container.StateCreated, CreatedAt: w.k.cfg.Clock.Now(), LogPath: spec.LogPath,
 		TerminationMessagePath: spec.TerminationMessageHostPath, Labels: spec.Labels,
+		CgroupPath: path.Join("/", spec.Resources.CgroupParent, id),
 	})
 	w.containerEvent(pod, spec.Name, corev1.EventTypeNormal, "Created", "Created container: %s", spec.Name)
 	return id, nil
@@ -253,5 +265,32 @@ func containerOf(pod *corev1.Pod, name string) *corev1.Container {
 			}
 		}
 	}
+	if debug := ephemeralOf(pod, name); debug != nil {
+		return (*corev1.Container)(&debug.EphemeralContainerCommon)
+	}
 	return nil
+}
+
+func ephemeralOf(pod *corev1.Pod, name string) *corev1.EphemeralContainer {
+	for i := range pod.Spec.EphemeralContainers {
+		if pod.Spec.EphemeralContainers[i].Name == name {
+			return &pod.Spec.EphemeralContainers[i]
+		}
+	}
+	return nil
+}
+
+// targetPID finds the first process of the container that an ephemeral one is to look into; 0 if
+// it wants none.
+func (w *worker) targetPID(pod *corev1.Pod, name string) (int, error) {
+	debug := ephemeralOf(pod, name)
+	if debug == nil || debug.TargetContainerName == "" {
+		return 0, nil
+	}
+	for _, c := range w.k.seen.of(pod.UID) {
+		if c.Name == debug.TargetContainerName && c.State == container.StateRunning && c.PID != 0 {
+			return c.PID, nil
+		}
+	}
+	return 0, fmt.Errorf("the target container %q does not run", debug.TargetContainerName)
 }

@@ -16,6 +16,9 @@ type Kind string
 const (
 	KindInit Kind = "init" // runs to completion before the app containers start
 	KindApp  Kind = "app"  // runs for the life of the pod
+	// KindEphemeral was added to a pod that ran already, to look into it. It runs once, and the
+	// pod does not depend on it.
+	KindEphemeral Kind = "ephemeral"
 )
 
 // State is the phase of a container as the runtime sees it.

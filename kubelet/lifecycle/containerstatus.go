@@ -22,18 +22,12 @@ func (v *view) containerStatuses(units []*unit, old []corev1.ContainerStatus) []
 		return nil
 	}
 	limit := messageLimit
-	if all := len(v.init) + len(v.apps); all > messagesLimit/messageLimit {
+	if all := len(v.init) + len(v.apps) + len(v.ephemeral); all > messagesLimit/messageLimit {
 		limit = messagesLimit / all
 	}
 	statuses := make([]corev1.ContainerStatus, len(units))
 	for i, u := range units {
-		var before *corev1.ContainerStatus
-		for j := range old {
-			if old[j].Name == u.spec.Name {
-				before = &old[j]
-			}
-		}
-		statuses[i] = v.containerStatus(u, before)
+		statuses[i] = v.containerStatus(u, statusOf(old, u.spec.Name))
 		for _, t := range []*corev1.ContainerStateTerminated{statuses[i].State.Terminated, statuses[i].LastTerminationState.Terminated} {
 			if t != nil && len(t.Message) > limit {
 				t.Message = strings.ToValidUTF8(t.Message[:limit], "")
@@ -43,13 +37,23 @@ func (v *view) containerStatuses(units []*unit, old []corev1.ContainerStatus) []
 	return statuses
 }
 
+func statusOf(statuses []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+	for i := range statuses {
+		if statuses[i].Name == name {
+			return &statuses[i]
+		}
+	}
+	return nil
+}
+
 func (v *view) containerStatus(u *unit, old *corev1.ContainerStatus) corev1.ContainerStatus {
-	if v.mustStop() && u.outlivedBy(old) {
+	if (v.mustStop() || u.kind == container.KindEphemeral) && u.outlivedBy(old) {
 		return forgotten(old)
 	}
 	s := corev1.ContainerStatus{Name: u.spec.Name, Image: u.spec.Image, Ready: u.ready()}
-	started := u.started()
-	s.Started = &started
+	if started := u.started(); u.kind != container.KindEphemeral {
+		s.Started = &started
+	}
 	if u.kind == container.KindApp || u.sidecar() {
 		s.Resources = resources(u.spec)
 		s.AllocatedResources = u.spec.Resources.Requests
@@ -104,7 +108,7 @@ func (v *view) state(u *unit, s *corev1.ContainerStatus) {
 
 // needsInit: containers wait for those init containers that come before them.
 func (v *view) needsInit(u *unit) bool {
-	if len(v.init) == 0 {
+	if len(v.init) == 0 || u.kind == container.KindEphemeral {
 		return false
 	}
 	if u.kind == container.KindApp {
@@ -189,8 +193,9 @@ func (u *unit) outlivedBy(old *corev1.ContainerStatus) bool {
 // forgotten is the status of a container that is no longer there, and never will be again.
 func forgotten(old *corev1.ContainerStatus) corev1.ContainerStatus {
 	s := *old.DeepCopy()
-	no := false
-	s.Started = &no
+	if no := false; s.Started != nil {
+		s.Started = &no
+	}
 	if s.State.Terminated == nil {
 		s.Ready = false
 		s.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{

@@ -44,6 +44,7 @@ func prepare(v *view, p *Plan) {
 }
 
 func initialize(v *view, p *Plan) {
+	v.tendEphemeral(p)
 	for _, u := range v.init {
 		v.tend(u, p)
 		if u.sidecar() && u.started() || !u.sidecar() && u.succeeded() {
@@ -54,6 +55,7 @@ func initialize(v *view, p *Plan) {
 }
 
 func run(v *view, p *Plan) {
+	v.tendEphemeral(p)
 	for _, u := range v.init {
 		if u.sidecar() {
 			v.tend(u, p)
@@ -63,6 +65,16 @@ func run(v *view, p *Plan) {
 	}
 	for i, u := range v.apps {
 		if !v.heldBack(i) {
+			v.tend(u, p)
+		}
+	}
+}
+
+// tendEphemeral starts each ephemeral container once. It may look into a pod that is still
+// initializing, and one that was removed behind our back has had its time.
+func (v *view) tendEphemeral(p *Plan) {
+	for _, u := range v.ephemeral {
+		if !u.outlivedBy(statusOf(v.reported(u.kind), u.spec.Name)) {
 			v.tend(u, p)
 		}
 	}
@@ -145,8 +157,11 @@ func (v *view) prune(u *unit, p *Plan) {
 }
 
 func (v *view) reported(kind container.Kind) []corev1.ContainerStatus {
-	if kind == container.KindInit {
+	switch kind {
+	case container.KindInit:
 		return v.pod.Status.InitContainerStatuses
+	case container.KindEphemeral:
+		return v.pod.Status.EphemeralContainerStatuses
 	}
 	return v.pod.Status.ContainerStatuses
 }
@@ -155,7 +170,7 @@ func (v *view) reported(kind container.Kind) []corev1.ContainerStatus {
 // after the other, last first. All share the pod's grace period.
 func stopAll(v *view, p *Plan) {
 	waiting := v.cancelStarts(p)
-	for _, u := range append(slices.Clone(v.apps), v.init...) {
+	for _, u := range slices.Concat(v.apps, v.ephemeral, v.init) {
 		if !u.sidecar() {
 			waiting = v.stop(u.latest, v.grace(), p) || waiting
 		}

@@ -28,6 +28,7 @@ func (v *view) status() corev1.PodStatus {
 	}
 	s.InitContainerStatuses = v.containerStatuses(v.init, old.InitContainerStatuses)
 	s.ContainerStatuses = v.containerStatuses(v.apps, old.ContainerStatuses)
+	s.EphemeralContainerStatuses = v.containerStatuses(v.ephemeral, old.EphemeralContainerStatuses)
 	s.Phase = v.phase(&s)
 	if v.expired() && s.Reason == "" {
 		s.Reason, s.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"

@@ -14,11 +14,12 @@ import (
 // view is a pod and what was observed of it, sorted by container.
 type view struct {
 	Observed
-	pod  *corev1.Pod
-	now  time.Time
-	init []*unit
-	apps []*unit
-	rest []container.Container // of no container in the spec
+	pod       *corev1.Pod
+	now       time.Time
+	init      []*unit
+	apps      []*unit
+	ephemeral []*unit
+	rest      []container.Container // of no container in the spec
 
 	freshUntil time.Time // when a failure stops to be shown as fresh
 }
@@ -55,6 +56,10 @@ func newView(pod *corev1.Pod, o Observed, now time.Time) *view {
 	for i := range pod.Spec.Containers {
 		v.apps = append(v.apps, add(&pod.Spec.Containers[i], container.KindApp))
 	}
+	for i := range pod.Spec.EphemeralContainers {
+		common := &pod.Spec.EphemeralContainers[i].EphemeralContainerCommon
+		v.ephemeral = append(v.ephemeral, add((*corev1.Container)(common), container.KindEphemeral))
+	}
 	for _, cs := range byName {
 		v.rest = append(v.rest, cs...)
 	}
@@ -88,6 +93,9 @@ func (v *view) unit(spec *corev1.Container, kind container.Kind, instances []con
 // restartPolicy returns the policy that holds for one container: its own, or the pod's;
 // init containers of a pod that always restarts are repeated until they succeed.
 func restartPolicy(pod *corev1.Pod, c *corev1.Container, kind container.Kind) corev1.RestartPolicy {
+	if kind == container.KindEphemeral {
+		return corev1.RestartPolicyNever
+	}
 	if c.RestartPolicy != nil {
 		return corev1.RestartPolicy(*c.RestartPolicy)
 	}
@@ -160,6 +168,9 @@ func (u *unit) started() bool {
 func (u *unit) ready() bool {
 	if u.kind == container.KindInit && !u.sidecar() {
 		return u.succeeded()
+	}
+	if u.kind == container.KindEphemeral {
+		return false // nobody waits for it
 	}
 	return u.started() && (u.spec.ReadinessProbe == nil || u.probe.Ready)
 }

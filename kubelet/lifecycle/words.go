@@ -62,5 +62,6 @@ func Notices(pod *corev1.Pod, old, now *corev1.PodStatus) []Notice {
 	}
 	compare(old.InitContainerStatuses, now.InitContainerStatuses)
 	compare(old.ContainerStatuses, now.ContainerStatuses)
+	compare(old.EphemeralContainerStatuses, now.EphemeralContainerStatuses)
 	return out
 }
