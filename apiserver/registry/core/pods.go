@@ -53,6 +53,8 @@ func podSubresources() []resource.Subresource {
 		kind.StatusOf(preparePodStatus, validatePodStatusUpdate),
 		{Name: "binding", Version: "v1", Kind: "Binding", Verbs: []string{"create"}},
 		{Name: "eviction", Group: "policy", Version: "v1", Kind: "Eviction", Verbs: []string{"create"}},
+		podResize(),
+		podEphemeralContainers(),
 		{Name: "log", Verbs: []string{"get"}},
 		{Name: "exec", Kind: "PodExecOptions", Verbs: connectVerbs},
 		{Name: "attach", Kind: "PodAttachOptions", Verbs: connectVerbs},

@@ -12,8 +12,8 @@ import (
 func validatePod(p *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	errs := podspec.ValidatePodSpec(&p.Spec, path)
-	if len(p.Spec.EphemeralContainers) > 0 {
-		errs = append(errs, field.Forbidden(path.Child("ephemeralContainers"), "ephemeral containers are not served"))
+	if len(p.Spec.EphemeralContainers) > 0 && p.ResourceVersion == "" {
+		errs = append(errs, field.Forbidden(path.Child("ephemeralContainers"), "cannot be set on create"))
 	}
 	if cost, ok := p.Annotations[corev1.PodDeletionCost]; ok {
 		if _, err := strconv.ParseInt(cost, 10, 32); err != nil {

@@ -92,7 +92,7 @@ func describeStrategy[T api.Object](d *resource.Descriptor, k Of[T]) {
 	if k.Validate != nil {
 		d.Validate = func(_ context.Context, obj api.Object) field.ErrorList { return k.Validate(obj.(T)) }
 	}
-	d.ValidateUpdate = validates(k.ValidateUpdate)
+	d.ValidateUpdate = Validates(k.ValidateUpdate)
 	if k.Warnings != nil {
 		d.Warnings = func(_ context.Context, obj, old api.Object) []string {
 			o, isUpdate := old.(T) // old is nil on create
@@ -127,7 +127,8 @@ func Prepares[T api.Object](f func(obj, old T)) func(context.Context, api.Object
 	return func(_ context.Context, obj, old api.Object) { f(obj.(T), old.(T)) }
 }
 
-func validates[T api.Object](f func(obj, old T) field.ErrorList) func(context.Context, api.Object, api.Object) field.ErrorList {
+// Validates makes a check of an update, written for the kind's own type, one that the engine calls.
+func Validates[T api.Object](f func(obj, old T) field.ErrorList) func(context.Context, api.Object, api.Object) field.ErrorList {
 	if f == nil {
 		return nil
 	}
@@ -144,6 +145,6 @@ func StatusOf[T api.Object](prepare func(obj, old T), validate func(obj, old T) 
 			prepare(obj, old)
 			obj.SetGeneration(old.GetGeneration())
 		}),
-		ValidateUpdate: validates(validate),
+		ValidateUpdate: Validates(validate),
 	}
 }

@@ -25,6 +25,7 @@ func (c *podSpecCheck) containers(path *field.Path) field.ErrorList {
 	for i := range c.spec.InitContainers {
 		errs = append(errs, c.initContainer(&c.spec.InitContainers[i], names, path.Child("initContainers").Index(i))...)
 	}
+	errs = append(errs, c.ephemeralContainers(names, path.Child("ephemeralContainers"))...)
 	errs = append(errs, c.hostPorts(c.spec.Containers, path.Child("containers"))...)
 	return append(errs, c.sidecarHostPorts(path.Child("initContainers"))...)
 }
