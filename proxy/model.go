@@ -23,6 +23,10 @@ type ServicePort struct {
 	Port      uint16
 	NodePort  uint16       // 0: none
 	External  []netip.Addr // externalIPs and load-balancer addresses
+	// Sources are who may use the load balancer's addresses, which are Guarded; of External
+	// those that are not are open to all.
+	Guarded []netip.Addr
+	Sources []netip.Prefix
 
 	// Cluster serves packets that come from inside, Outside those that come through a node
 	// port or an external address. They differ with the traffic policies.
@@ -35,6 +39,11 @@ type ServicePort struct {
 	PreserveSource bool
 
 	AffinitySeconds int32 // 0: none
+
+	// HealthPort is where load balancers ask whether the Service has endpoints on this node
+	// (0: they do not), and Ready how many of the port's are here and ready.
+	HealthPort uint16
+	Ready      []netip.Addr
 }
 
 // Endpoint is one address behind a ServicePort.
@@ -73,13 +82,17 @@ func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, nodeName s
 		p := ServicePort{
 			Service: types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}, Name: port.Name, Protocol: port.Protocol,
 			ClusterIP: ip, Port: uint16(port.Port), NodePort: uint16(port.NodePort), External: externalAddresses(svc),
-			AffinitySeconds: affinity(svc),
+			AffinitySeconds: affinity(svc), HealthPort: checkedAt(svc),
 		}
+		p.Guarded, p.Sources = guard(svc)
 		all := candidates(slices, port, nodeName)
 		p.Cluster = usable(all, svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal)
 		local := svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
 		p.Outside = usable(all, local)
 		p.PreserveSource = local
+		if p.HealthPort != 0 {
+			p.Ready = readyHere(all)
+		}
 		p.DropOutside = local && len(p.Outside) == 0 && len(usable(all, false)) > 0
 		ports = append(ports, p)
 	}
@@ -163,22 +176,63 @@ func usable(all []candidate, localOnly bool) []Endpoint {
 }
 
 func externalAddresses(svc *corev1.Service) []netip.Addr {
-	var found []netip.Addr
-	add := func(text string) {
+	found := append(parse(svc.Spec.ExternalIPs), balancerAddresses(svc)...)
+	slices.SortFunc(found, netip.Addr.Compare)
+	return slices.Compact(found)
+}
+
+// balancerAddresses are those that a load balancer forwards packets to as they are.
+func balancerAddresses(svc *corev1.Service) []netip.Addr {
+	var ips []string
+	for _, ingress := range svc.Status.LoadBalancer.Ingress {
+		if ingress.IPMode == nil || *ingress.IPMode == corev1.LoadBalancerIPModeVIP {
+			ips = append(ips, ingress.IP)
+		}
+	}
+	return parse(ips)
+}
+
+// parse leaves out what is not an IPv4 address.
+func parse(ips []string) (found []netip.Addr) {
+	for _, text := range ips {
 		if ip, err := netip.ParseAddr(text); err == nil && ip.Is4() {
 			found = append(found, ip)
 		}
 	}
-	for _, ip := range svc.Spec.ExternalIPs {
-		add(ip)
+	return found
+}
+
+// guard returns the addresses that only some sources may use, and those sources. Where none of
+// the ranges is IPv4 nobody may.
+func guard(svc *corev1.Service) (guarded []netip.Addr, sources []netip.Prefix) {
+	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer || len(svc.Spec.LoadBalancerSourceRanges) == 0 {
+		return nil, nil
 	}
-	for _, ingress := range svc.Status.LoadBalancer.Ingress {
-		if ingress.IPMode == nil || *ingress.IPMode == corev1.LoadBalancerIPModeVIP {
-			add(ingress.IP)
+	for _, text := range svc.Spec.LoadBalancerSourceRanges {
+		if prefix, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil && prefix.Addr().Is4() {
+			sources = append(sources, prefix.Masked())
 		}
 	}
-	slices.SortFunc(found, netip.Addr.Compare)
-	return slices.Compact(found)
+	return balancerAddresses(svc), sources
+}
+
+// checkedAt is set where a load balancer must know which nodes have endpoints.
+func checkedAt(svc *corev1.Service) uint16 {
+	if svc.Spec.Type != corev1.ServiceTypeLoadBalancer || svc.Spec.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+		return 0
+	}
+	return uint16(svc.Spec.HealthCheckNodePort)
+}
+
+// readyHere lists the ready endpoints on this node. Those that only finish what they have do
+// not count: new clients are to go elsewhere.
+func readyHere(all []candidate) (ready []netip.Addr) {
+	for _, c := range all {
+		if c.Local && c.ready {
+			ready = append(ready, c.Addr.Addr())
+		}
+	}
+	return ready
 }
 
 func affinity(svc *corev1.Service) int32 {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -91,6 +92,26 @@ func TestDecide(t *testing.T) {
 		if got[0].DropOutside != c.drop {
 			t.Errorf("%s: drop %v, want %v", c.reason, got[0].DropOutside, c.drop)
 		}
+	}
+}
+
+func TestBalancer(t *testing.T) {
+	slices := []*discoveryv1.EndpointSlice{slice(endpoint("10.244.0.5", "here", "ready"), endpoint("10.244.0.6", "here", "terminating, serving"), endpoint("10.244.1.5", "n1", "ready"))}
+	balanced := func(s *corev1.Service) {
+		s.Spec.Type, s.Spec.ExternalTrafficPolicy, s.Spec.HealthCheckNodePort = corev1.ServiceTypeLoadBalancer, corev1.ServiceExternalTrafficPolicyLocal, 32000
+		s.Spec.ExternalIPs, s.Spec.LoadBalancerSourceRanges = []string{"198.51.100.1"}, []string{" 192.0.2.0/24 ", "2001:db8::/32"}
+		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "203.0.113.7"}, {IP: "203.0.113.8", IPMode: ptr(corev1.LoadBalancerIPModeProxy)}, {Hostname: "lb.example.com"}}
+	}
+	p := Decide(service(balanced), slices, "here")[0]
+	if got := fmt.Sprint(p.External, p.Guarded, p.Sources); got != "[198.51.100.1 203.0.113.7] [203.0.113.7] [192.0.2.0/24]" {
+		t.Errorf("external, guarded, sources: %s; a proxying balancer's address is its own, an external IP is open to all", got)
+	}
+	if got := fmt.Sprint(p.HealthPort, p.Ready); got != "32000 [10.244.0.5]" {
+		t.Errorf("health port and who is ready here: %s; one that terminates is not, one on another node is not here", got)
+	}
+	p = Decide(service(func(s *corev1.Service) { balanced(s); s.Spec.Type = corev1.ServiceTypeNodePort }), slices, "here")[0]
+	if p.HealthPort != 0 || p.Guarded != nil {
+		t.Errorf("without a load balancer nobody asks, and nothing is guarded: %d %v", p.HealthPort, p.Guarded)
 	}
 }
 

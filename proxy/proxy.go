@@ -128,6 +128,8 @@ func (p *Proxy) Run(ctx context.Context) error {
 	if err := p.informers.WaitForSync(ctx); err != nil {
 		return nil // ctx ended
 	}
+	health := newHealthPorts(p.config.Logger)
+	defer health.stop()
 	current := map[types.NamespacedName][]ServicePort{}
 	reset := true // the kernel's state is unknown
 	ticker := p.config.Clock.NewTicker(p.config.Resync)
@@ -138,7 +140,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 		default:
 		}
 		names := p.takeDirty()
-		err := p.sync(ctx, current, names, reset)
+		err := p.sync(ctx, current, names, reset, health)
 		wake, retry := p.wake, (<-chan time.Time)(nil)
 		if reset = err != nil; err != nil {
 			p.config.Logger.Error("cannot write service rules", "node", p.config.NodeName, "err", err)
@@ -167,7 +169,7 @@ func (p *Proxy) announce() {
 }
 
 // sync brings current and the kernel to what the API says now of the named Services.
-func (p *Proxy) sync(ctx context.Context, current map[types.NamespacedName][]ServicePort, names map[types.NamespacedName]bool, reset bool) error {
+func (p *Proxy) sync(ctx context.Context, current map[types.NamespacedName][]ServicePort, names map[types.NamespacedName]bool, reset bool, health *healthPorts) error {
 	if reset {
 		for _, svc := range p.services.List("", nil) {
 			names[types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}] = true
@@ -189,7 +191,15 @@ func (p *Proxy) sync(ctx context.Context, current map[types.NamespacedName][]Ser
 			delete(current, name)
 		}
 	}
-	return p.apply(ctx, current, plan)
+	if err := p.apply(ctx, current, plan); err != nil {
+		return err
+	}
+	if reset {
+		health.followAll(current)
+	} else {
+		health.follow(plan.Changed)
+	}
+	return nil
 }
 
 func (p *Proxy) desired(name types.NamespacedName) []ServicePort {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 
@@ -44,6 +45,7 @@ type Writer struct {
 
 	mu        sync.Mutex
 	fragments map[string]fragment // guarded by mu; by Service: what the kernel has
+	localnet  string              // guarded by mu; what the kernel's setting was; empty: not changed
 }
 
 // New returns a Writer; pods have addresses in cluster.
@@ -54,8 +56,11 @@ func New(cluster netip.Prefix, exec Exec, logger *slog.Logger) *Writer {
 	return &Writer{cluster: cluster, exec: exec, logger: logger, fragments: map[string]fragment{}}
 }
 
-// jumps are the entries into our chains from the kernel's, by table and chain.
-var jumps = []struct{ table, chain, rule string }{
+// rule is one in a chain of the kernel's.
+type rule struct{ table, chain, rule string }
+
+// jumps are the entries into our chains from the kernel's.
+var jumps = []rule{
 	{"nat", "PREROUTING", "-m comment --comment miniorch-services -j " + servicesChain},
 	{"nat", "OUTPUT", "-m comment --comment miniorch-services -j " + servicesChain},
 	{"nat", "POSTROUTING", "-m comment --comment miniorch-masquerade -j " + masqChain},
@@ -87,7 +92,14 @@ func (w *Writer) Reset(ctx context.Context, all map[types.NamespacedName][]proxy
 		return err
 	}
 	w.fragments = fragments
-	return w.ensureJumps(ctx)
+	if err := w.ensure(ctx, jumps); err != nil {
+		return err
+	}
+	if err := w.ensure(ctx, localnetGuards); err != nil {
+		return err
+	}
+	w.openLocalnet(ctx)
+	return nil
 }
 
 // Update applies what changed.
@@ -143,8 +155,8 @@ func (w *Writer) restore(ctx context.Context, old, new tables) error {
 	return err
 }
 
-func (w *Writer) ensureJumps(ctx context.Context) error {
-	for _, j := range jumps {
+func (w *Writer) ensure(ctx context.Context, rules []rule) error {
+	for _, j := range rules {
 		args := append([]string{"-w", "-t", j.table, "-C", j.chain}, strings.Fields(j.rule)...)
 		if _, err := w.exec(ctx, "", "iptables", args...); err == nil {
 			continue
@@ -161,8 +173,8 @@ func (w *Writer) ensureJumps(ctx context.Context) error {
 func (w *Writer) Remove(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var errs []error
-	for _, j := range jumps {
+	errs := []error{w.closeLocalnet(ctx)}
+	for _, j := range slices.Concat(jumps, localnetGuards) {
 		args := append([]string{"-w", "-t", j.table, "-D", j.chain}, strings.Fields(j.rule)...)
 		_, err := w.exec(ctx, "", "iptables", args...)
 		errs = append(errs, err)

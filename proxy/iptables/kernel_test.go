@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -168,6 +169,16 @@ func TestKernelFollowsTheRules(t *testing.T) {
 			t.Errorf("the node port answers %q, %v", got, err)
 		}
 
+		if got, err := ask("127.0.0.1:30080"); err != nil || !strings.HasPrefix(got, "10.244.0.") {
+			t.Errorf("the node port answers %q at 127.0.0.1, %v", got, err)
+		}
+		setting := func(want string) {
+			if got, err := os.ReadFile(localnet); err != nil || string(got) != want+"\n" { // of this thread's namespace
+				t.Errorf("%s is %q, want %q (err %v)", localnet, got, want, err)
+			}
+		}
+		setting("1")
+
 		// Affinity: one client, one endpoint.
 		web.AffinitySeconds = 60
 		if err := w.Update(ctx, services(web)); err != nil {
@@ -209,9 +220,11 @@ func TestKernelFollowsTheRules(t *testing.T) {
 		if got, err := ask("10.96.0.20:80"); err != nil {
 			t.Errorf("after a restart: %q, %v", got, err)
 		}
-		if err := second.Remove(ctx); err != nil {
+		setting("1")
+		if err := errors.Join(second.Remove(ctx), w.closeLocalnet(ctx)); err != nil {
 			t.Error(err)
 		}
+		setting("0")
 		for _, table := range []string{"nat", "filter"} {
 			out, err := Run(ctx, "", "iptables-save", "-t", table)
 			if err != nil || strings.Contains(out, "MINIORCH") || strings.Contains(out, "MO-S") {

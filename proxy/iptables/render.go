@@ -91,7 +91,7 @@ func (f *fragment) outside(p proxy.ServicePort, svc, ext string, cluster netip.P
 		}
 	}
 	for _, ip := range p.External {
-		f.services = append(f.services, fmt.Sprintf("-d %s/32 %s %s -j %s", ip, match(p, p.Port), comment(p), ext))
+		f.external(p, ip, ext)
 	}
 	if p.NodePort != 0 {
 		f.nodePorts = append(f.nodePorts, fmt.Sprintf("%s %s -j %s", nodePort, comment(p), ext))
@@ -110,6 +110,20 @@ func (f *fragment) outside(p proxy.ServicePort, svc, ext string, cluster netip.P
 		head = append(head, fmt.Sprintf("-s %s -j %s", cluster, svc), fmt.Sprintf("-m addrtype --src-type LOCAL -j %s", markChain), fmt.Sprintf("-m addrtype --src-type LOCAL -j %s", svc))
 	}
 	f.balance(ext, p, p.Outside, head...)
+}
+
+// external leads one external address to chain, for those who may use it.
+func (f *fragment) external(p proxy.ServicePort, ip netip.Addr, chain string) {
+	to := fmt.Sprintf("-d %s/32 %s %s", ip, match(p, p.Port), comment(p))
+	if !slices.Contains(p.Guarded, ip) {
+		f.services = append(f.services, to+" -j "+chain)
+		return
+	}
+	for _, source := range p.Sources {
+		f.services = append(f.services, fmt.Sprintf("-s %s %s -j %s", source, to, chain))
+	}
+	// Whoever was let in has another destination by now.
+	f.refuse = append(f.refuse, to+" -j DROP")
 }
 
 // balance fills a chain that spreads connections over endpoints, after the rules of head.

@@ -53,12 +53,19 @@ func TestPackets(t *testing.T) {
 	elsewhere := port(func(p *proxy.ServicePort) { p.Outside, p.PreserveSource, p.DropOutside = nil, true, true })
 	udp := port(func(p *proxy.ServicePort) { p.Protocol = corev1.ProtocolUDP })
 
+	guarded := port(func(p *proxy.ServicePort) {
+		p.Guarded, p.Sources = p.External, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	})
+
 	cases := []struct {
 		reason string
 		port   proxy.ServicePort
 		packet packet
 		want   string
 	}{
+		{"a source that the load balancer lets in", guarded, packet{src: stranger, dst: balancer, port: 80}, "10.244.0.5:8080 masqueraded"},
+		{"one that it does not", guarded, packet{src: pod, dst: balancer, port: 80}, "drop"},
+		{"source ranges guard no node port", guarded, packet{src: pod, dst: node, port: 30080}, "10.244.0.5:8080 masqueraded"},
 		{"a pod by ClusterIP", plain, packet{src: pod, dst: clusterIP, port: 80}, "10.244.0.5:8080"},
 		{"the second endpoint has its turn", plain, packet{src: pod, dst: clusterIP, port: 80, choose: 1}, "10.244.1.5:8080"},
 		{"a pod that reaches itself is masqueraded", plain, packet{src: netip.MustParseAddr("10.244.0.5"), dst: clusterIP, port: 80}, "10.244.0.5:8080 masqueraded"},

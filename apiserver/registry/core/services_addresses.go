@@ -131,12 +131,6 @@ func warnService(s, _ *corev1.Service, _ bool) []string {
 	if s.Spec.TrafficDistribution != nil {
 		all = append(all, kind.Unserved(path.Child("trafficDistribution"), "traffic goes to all endpoints alike"))
 	}
-	if len(s.Spec.LoadBalancerSourceRanges) > 0 {
-		all = append(all, kind.Unserved(path.Child("loadBalancerSourceRanges"), "clients of all addresses are let through"))
-	}
-	if s.Spec.HealthCheckNodePort != 0 {
-		all = append(all, kind.Unserved(path.Child("healthCheckNodePort"), "nobody listens there"))
-	}
 	if s.Spec.LoadBalancerIP != "" {
 		all = append(all, kind.Unserved(path.Child("loadBalancerIP"), "deprecated, and not acted upon"))
 	}
