@@ -19,10 +19,6 @@ var podNotices = []struct {
 	set  func(*corev1.PodSpec) bool
 	text string
 }{
-	{"preemptionPolicy", func(s *corev1.PodSpec) bool {
-		return ptr.Deref(s.PreemptionPolicy, corev1.PreemptNever) != corev1.PreemptNever
-	},
-		"no pod is preempted for another"},
 	{"runtimeClassName", func(s *corev1.PodSpec) bool { return ptr.Deref(s.RuntimeClassName, "") != "" },
 		"runtime classes are not served; the node's own runtime is used"},
 	{"shareProcessNamespace", func(s *corev1.PodSpec) bool { return ptr.Deref(s.ShareProcessNamespace, false) },
