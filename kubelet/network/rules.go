@@ -46,20 +46,42 @@ func (n *Network) forward(spec sandbox.Spec, ip netip.Addr) error {
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		return err
 	}
-	return n.writeHostPorts()
+	if err := n.writeHostPorts(); err != nil {
+		return err
+	}
+	n.forget(spec.HostPorts)
+	return nil
+}
+
+// forget is best effort: without it clients that keep their sockets notice later.
+func (n *Network) forget(ports []sandbox.HostPort) {
+	if err := forgetDatagrams(ports); err != nil {
+		n.config.Logger.Warn("stale flows to UDP host ports go on until they time out", "node", n.config.NodeName, "err", err)
+	}
 }
 
 func (n *Network) unforward(uid types.UID) error {
 	n.rules.Lock()
 	defer n.rules.Unlock()
-	err := os.Remove(filepath.Join(n.forwardDir(), string(uid)))
+	path := filepath.Join(n.forwardDir(), string(uid))
+	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return n.writeHostPorts()
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	if err := n.writeHostPorts(); err != nil {
+		return err
+	}
+	var was forwarding
+	if json.Unmarshal(content, &was) == nil {
+		n.forget(was.Ports)
+	}
+	return nil
 }
 
 func (n *Network) forwardDir() string { return filepath.Join(n.config.StateDir, "hostports") }
