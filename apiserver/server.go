@@ -14,6 +14,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/apiserver/storage"
+	"github.com/miniorch/miniorch/apiserver/usage"
 	"github.com/miniorch/miniorch/pkg/client"
 )
 
@@ -22,6 +23,7 @@ type Server struct {
 	cfg      Config
 	store    storage.Store
 	registry *rest.Registry
+	usage    *usage.Watcher // nil if no node can be asked
 	handler  http.Handler
 	ready    chan struct{}
 }
@@ -33,6 +35,9 @@ func New(store storage.Store, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, store: store, ready: make(chan struct{})}
+	if kubelets := s.kubelets(); kubelets != nil {
+		s.usage = usage.New(nodeCounters{s, kubelets}, cfg.Clock, cfg.Logger)
+	}
 	s.registry = rest.New(store, registry.All(s.kinds()), cfg.restConfig())
 	if cfg.Tokens != nil {
 		cfg.Tokens.Bind(s.registry)
@@ -50,6 +55,9 @@ func (s *Server) kinds() registry.Config {
 		reviewer.Audiences = s.cfg.Tokens.Audiences()
 	}
 	k.Reviewer = reviewer
+	if s.usage != nil {
+		k.Metrics = s.usage
+	}
 	k.Components = append([]core.Component{{Name: "etcd-0", Check: s.checkStore}}, k.Components...)
 	return k
 }
@@ -77,6 +85,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	})
 	front.Go(func() error { return s.bootstrap(ctx) })
+	if s.usage != nil {
+		front.Go(func() error { return s.watchUsage(ctx) })
+	}
 	if s.cfg.Listener != nil {
 		front.Go(func() error { return s.serve(ctx) })
 	}

@@ -252,7 +252,7 @@ func (h *Handler) nodeAddress(ctx context.Context, pod *corev1.Pod) (NodeAddress
 	if err != nil {
 		return NodeAddress{}, err
 	}
-	address, err := addressOf(node)
+	address, err := AddressOf(node)
 	if err != nil {
 		return address, failure(http.StatusBadGateway, metav1.StatusReasonInternalError, err.Error())
 	}

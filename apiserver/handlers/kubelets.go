@@ -72,8 +72,8 @@ func (k *TLSKubelets) Dial(ctx context.Context, address NodeAddress) (Conn, erro
 	return conn, nil
 }
 
-// addressOf chooses the address at which the cluster reaches a node.
-func addressOf(node *corev1.Node) (NodeAddress, error) {
+// AddressOf chooses the address at which the cluster reaches a node.
+func AddressOf(node *corev1.Node) (NodeAddress, error) {
 	a := NodeAddress{Node: node.Name, Port: node.Status.DaemonEndpoints.KubeletEndpoint.Port}
 	if a.Port == 0 {
 		a.Port = kubeletPort

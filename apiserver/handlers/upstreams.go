@@ -204,7 +204,7 @@ func (h *Handler) nodeUpstream(ctx context.Context, ref reference) (upstream, er
 	if err != nil {
 		return upstream{}, err
 	}
-	address, err := addressOf(node)
+	address, err := AddressOf(node)
 	if err != nil {
 		return upstream{}, apierrors.NewServiceUnavailable(err.Error())
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/registry/dra"
 	"github.com/miniorch/miniorch/apiserver/registry/events"
 	"github.com/miniorch/miniorch/apiserver/registry/flowcontrol"
+	"github.com/miniorch/miniorch/apiserver/registry/metrics"
 	"github.com/miniorch/miniorch/apiserver/registry/networking"
 	"github.com/miniorch/miniorch/apiserver/registry/node"
 	"github.com/miniorch/miniorch/apiserver/registry/policy"
@@ -43,6 +44,8 @@ type Config struct {
 	// Reviewer and Authorizer answer the reviews of tokens and of access. Nil: with no.
 	Reviewer   authentication.Reviewer
 	Authorizer auth.Authorizer
+	// Metrics knows what nodes and pods use. Nil: nobody does.
+	Metrics metrics.Source
 	// Components of the control plane, which ComponentStatus tells of.
 	Components []core.Component
 }
@@ -72,6 +75,7 @@ func All(cfg Config) []resource.Descriptor {
 		dra.Kinds(),
 		admissionregistration.Kinds(),
 		networking.Kinds(),
+		metrics.Kinds(cfg.Metrics),
 		node.Kinds(),
 	)
 }

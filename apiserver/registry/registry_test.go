@@ -59,6 +59,9 @@ func checkTypes(t *testing.T, d resource.Descriptor) {
 }
 
 func checkNames(t *testing.T, d resource.Descriptor, words map[string]string) {
+	if d.Group == "metrics.k8s.io" {
+		return // its resources are named like what they measure, and stand behind it
+	}
 	if d.Singular != strings.ToLower(d.Kind) {
 		t.Errorf("singular %q is not the kind %q in lower case", d.Singular, d.Kind)
 	}

@@ -35,7 +35,7 @@ spec:
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, d := range All(Config{}) {
-				if d.Name != c.resource {
+				if d.Name != c.resource || d.Virtual != nil {
 					continue
 				}
 				obj := d.New()

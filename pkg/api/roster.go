@@ -26,6 +26,7 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
 // roster lists the kinds that have a Go type, each with its REST resource. Adding a
@@ -93,6 +94,8 @@ var roster = []struct {
 	{&authorizationv1.SelfSubjectAccessReview{}, Resource{"authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false}},
 	{&authorizationv1.LocalSubjectAccessReview{}, Resource{"authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", true}},
 	{&authorizationv1.SelfSubjectRulesReview{}, Resource{"authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false}},
+	{&metricsv1beta1.NodeMetrics{}, Resource{"metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", false}},
+	{&metricsv1beta1.PodMetrics{}, Resource{"metrics.k8s.io", "v1beta1", "pods", "PodMetrics", true}},
 	{&rbacv1.Role{}, Resource{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}},
 	{&rbacv1.RoleBinding{}, Resource{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true}},
 	{&rbacv1.ClusterRole{}, Resource{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false}},

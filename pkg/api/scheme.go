@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
 // Scheme knows the Go type of every kind that is built in, and of the option and
@@ -43,7 +44,7 @@ func newScheme() *runtime.Scheme {
 	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, appsv1.AddToScheme, autoscalingv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, coordinationv1.AddToScheme,
-		discoveryv1.AddToScheme, eventsv1.AddToScheme, policyv1.AddToScheme, authenticationv1.AddToScheme, rbacv1.AddToScheme, authorizationv1.AddToScheme, resourcev1.AddToScheme, admissionregistrationv1.AddToScheme, certificatesv1.AddToScheme, flowcontrolv1.AddToScheme, networkingv1.AddToScheme, nodev1.AddToScheme,
+		discoveryv1.AddToScheme, eventsv1.AddToScheme, metricsv1beta1.AddToScheme, policyv1.AddToScheme, authenticationv1.AddToScheme, rbacv1.AddToScheme, authorizationv1.AddToScheme, resourcev1.AddToScheme, admissionregistrationv1.AddToScheme, certificatesv1.AddToScheme, flowcontrolv1.AddToScheme, networkingv1.AddToScheme, nodev1.AddToScheme,
 		schedulingv1.AddToScheme, storagev1.AddToScheme,
 		metav1.AddMetaToScheme,
 	} {

@@ -105,8 +105,13 @@ func podMetrics() resource.Descriptor {
 func columns[T api.Object](use func(T) corev1.ResourceList, window func(T) time.Duration) []kind.Column[T] {
 	return []kind.Column[T]{
 		kind.NameColumn[T](),
-		kind.TextColumn("CPU", "How much CPU it uses.", func(m T) string { return use(m).Cpu().String() }),
-		kind.TextColumn("Memory", "How much memory it uses.", func(m T) string { return use(m).Memory().String() }),
+		kind.TextColumn("CPU", "How much CPU it uses.", func(m T) string { return amount(use(m), corev1.ResourceCPU) }),
+		kind.TextColumn("Memory", "How much memory it uses.", func(m T) string { return amount(use(m), corev1.ResourceMemory) }),
 		kind.TextColumn("Window", "Over which time.", func(m T) string { return fmt.Sprint(window(m)) }),
 	}
+}
+
+func amount(use corev1.ResourceList, name corev1.ResourceName) string {
+	q := use[name]
+	return q.String()
 }
