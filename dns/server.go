@@ -27,6 +27,7 @@ type Config struct {
 	Port       uint16         // 53
 	Domain     string         // "cluster.local"
 	Ranges     []netip.Prefix // of pods and Services: reverse look-ups in them are never forwarded
+	Pods       netip.Prefix   // of pods: their addresses have names below pod.cluster.local; invalid: they have none
 	ResolvConf string         // "/etc/resolv.conf": whom to ask for other names
 	Clock      clock.PassiveClock
 	Logger     *slog.Logger
@@ -74,7 +75,7 @@ func newServer(source Source, config Config) *Server {
 		self = append(self, a.String())
 	}
 	return &Server{
-		config: config, zone: zone{domain: dns.CanonicalName(config.Domain), source: source},
+		config: config, zone: zone{domain: dns.CanonicalName(config.Domain), source: source, pods: config.Pods},
 		upstream: newUpstream(config.ResolvConf, self, config.Clock), ready: make(chan struct{}),
 	}
 }
@@ -213,18 +214,25 @@ func (s *Server) own(reply *dns.Msg, a answer, q dns.Question) {
 	}
 }
 
+// maxAliases bounds how long a chain of CNAMEs may be: it could be a loop.
+const maxAliases = 8
+
 // follow adds what a CNAME leads to. When that cannot be had the CNAME stands alone: the
 // client may do better.
 func (s *Server) follow(reply *dns.Msg, target string, qtype uint16) {
-	if dns.IsSubDomain(s.zone.domain, target) {
-		if next := s.zone.lookup(target, qtype); next.external == "" { // one step: chains could be loops
-			reply.Answer = append(reply.Answer, next.records...)
+	for range maxAliases {
+		if !dns.IsSubDomain(s.zone.domain, target) {
+			further := new(dns.Msg)
+			s.forward(further, target, qtype)
+			reply.Answer = append(reply.Answer, further.Answer...)
+			return
 		}
-		return
+		next := s.zone.lookup(target, qtype)
+		reply.Answer = append(reply.Answer, next.records...)
+		if target = next.external; target == "" {
+			return
+		}
 	}
-	further := new(dns.Msg)
-	s.forward(further, target, qtype)
-	reply.Answer = append(reply.Answer, further.Answer...)
 }
 
 func (s *Server) forward(reply *dns.Msg, name string, qtype uint16) {

@@ -115,6 +115,12 @@ func TestServerOnTheWire(t *testing.T) {
 	if r := query(t, "udp", address, "away.default.svc.cluster.local.", dns.TypeA); len(r.Answer) != 2 {
 		t.Errorf("ExternalName is followed to its address: %v", r)
 	}
+	if r := query(t, "tcp", address, "further.default.svc.cluster.local.", dns.TypeA); len(r.Answer) != 3 {
+		t.Errorf("ExternalName that leads to ExternalName is followed to the end: %v", r)
+	}
+	if r := query(t, "tcp", address, "loop.default.svc.cluster.local.", dns.TypeA); len(r.Answer) != 1+maxAliases {
+		t.Errorf("a loop ends: %v", r)
+	}
 	if n := asked.Load(); n != 1 {
 		t.Errorf("upstream got %d questions, want one: names of the cluster are not its business", n)
 	}

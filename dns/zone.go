@@ -32,6 +32,7 @@ const schemaVersion = "1.1.0"
 type zone struct {
 	domain string // "cluster.local." with the final dot
 	source Source
+	pods   netip.Prefix // pods' addresses, which have names of their own
 }
 
 // answer is a reply without its transport.
@@ -58,6 +59,8 @@ func (z zone) lookup(name string, qtype uint16) answer {
 	switch {
 	case labels[0] == "dns-version" && len(labels) == 1:
 		return z.version(name, qtype)
+	case labels[0] == "pod":
+		return z.podAddress(name, labels[1:], qtype)
 	case labels[0] != "svc":
 		return noSuchName
 	case len(labels) == 1:

@@ -71,6 +71,8 @@ func testWorld() world {
 			service("default", "db", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: http}),
 			service("default", "empty", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: http}),
 			service("default", "away", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.org"}),
+			service("default", "further", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "away.default.svc.cluster.local"}),
+			service("default", "loop", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "loop.default.svc.cluster.local"}),
 		},
 		slices: []*discoveryv1.EndpointSlice{{
 			ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: "db-1", Labels: map[string]string{discoveryv1.LabelServiceName: "db"}},
@@ -86,7 +88,7 @@ func testWorld() world {
 }
 
 func TestZone(t *testing.T) {
-	z := zone{domain: "cluster.local.", source: testWorld()}
+	z := zone{domain: "cluster.local.", source: testWorld(), pods: netip.MustParsePrefix("10.244.0.0/16")}
 	const svc = ".default.svc.cluster.local."
 	cases := []struct {
 		reason, name, qtype string
@@ -117,6 +119,12 @@ func TestZone(t *testing.T) {
 		{"so does svc below it", "svc.cluster.local.", "A", nil},
 		{"a search list tries this first", "example.org.svc.cluster.local.", "A", []string{"NXDOMAIN"}},
 		{"too deep", "a.b._http._tcp.web" + svc, "SRV", []string{"NXDOMAIN"}},
+		{"a pod by its address", "10-244-0-5.default.pod.cluster.local.", "A", []string{"10-244-0-5.default.pod.cluster.local.\t5\tIN\tA\t10.244.0.5"}},
+		{"it has no other record", "10-244-0-5.default.pod.cluster.local.", "AAAA", nil},
+		{"an address that no pod can have", "192-0-2-1.default.pod.cluster.local.", "A", []string{"NXDOMAIN"}},
+		{"no address at all", "web.default.pod.cluster.local.", "A", []string{"NXDOMAIN"}},
+		{"nothing is below a pod", "a.10-244-0-5.default.pod.cluster.local.", "A", []string{"NXDOMAIN"}},
+		{"above pods' names there is nothing", "default.pod.cluster.local.", "A", nil},
 		{"the schema's version", "dns-version.cluster.local.", "TXT", []string{"dns-version.cluster.local.\t5\tIN\tTXT\t\"1.1.0\""}},
 	}
 	for _, c := range cases {

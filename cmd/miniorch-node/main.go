@@ -135,7 +135,7 @@ func run(ctx context.Context, o options) error {
 		}
 		group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
 		server := dns.New(informers, dns.Config{
-			Addresses: o.ClusterDNS, Domain: o.ClusterDomain, Ranges: []netip.Prefix{o.ClusterCIDR, o.ServiceCIDR},
+			Addresses: o.ClusterDNS, Domain: o.ClusterDomain, Ranges: []netip.Prefix{o.ClusterCIDR, o.ServiceCIDR}, Pods: o.ClusterCIDR,
 			ResolvConf: o.ResolvConf, Logger: logger,
 		})
 		group.Go(func() error { return ended(ctx, server.Run(ctx)) })
