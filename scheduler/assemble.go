@@ -64,7 +64,7 @@ func assemble(c *config.Profile, p Parts, path *field.Path) (framework.Profile, 
 		if err != nil {
 			return profile, err
 		}
-		if len(e.Off) < len(framework.PointsOf(e.Plugin)) || l.always {
+		if len(e.Off) == 0 || len(e.Off) < len(framework.PointsOf(e.Plugin)) {
 			profile.Plugins = append(profile.Plugins, e)
 		}
 	}

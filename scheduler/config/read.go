@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -36,18 +37,17 @@ func Args[T any](into *T, raw []byte, path *field.Path) error {
 	return nil
 }
 
-// strictly decodes YAML or JSON. The messages of the library begin with what is of no use to
-// who wrote the file.
+// strictly decodes YAML or JSON.
 func strictly(data []byte, into any) error {
-	err := yaml.UnmarshalStrict(data, into)
-	if err == nil {
-		return nil
+	data, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
 	}
-	text := err.Error()
-	for _, prefix := range []string{"error unmarshaling JSON: ", "error converting YAML to JSON: ", "while decoding JSON: ", "json: "} {
-		text = strings.TrimPrefix(text, prefix)
+	unknown, err := kjson.UnmarshalStrict(data, into)
+	if err != nil {
+		return err
 	}
-	return errors.New(text)
+	return errors.Join(unknown...)
 }
 
 func (c *Configuration) validate() (errs field.ErrorList) {
