@@ -85,7 +85,9 @@ func daemonTrial(name string, unavailable, surge int32) controllertest.Trial {
 			label("node-4", "ssd"),
 			label("node-1", "hdd"),
 		},
-		Always: func(w *controllertest.World, leaders int) { checkDaemon(w, rolling && leaders == 1, int(unavailable), int(surge)) },
+		Always: func(w *controllertest.World, leaders int) {
+			checkDaemon(w, rolling && leaders == 1, int(unavailable), int(surge))
+		},
 		AtRest: daemonAtRest,
 		State:  func(w *controllertest.World) string { return describeDaemon(&world{w}) },
 	}
