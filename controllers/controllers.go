@@ -25,6 +25,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/endpointslicemirroring"
 	"github.com/miniorch/miniorch/controllers/ephemeralvolume"
 	"github.com/miniorch/miniorch/controllers/garbagecollector"
+	"github.com/miniorch/miniorch/controllers/horizontalpodautoscaler"
 	"github.com/miniorch/miniorch/controllers/job"
 	"github.com/miniorch/miniorch/controllers/localpath"
 	"github.com/miniorch/miniorch/controllers/namespace"
@@ -73,6 +74,10 @@ type Config struct {
 	// RootCA is the PEM bundle that is published in every namespace. Empty: none is.
 	RootCA []byte
 
+	// Metrics reads custom and external metrics, which others serve behind the API server. Nil: autoscalers
+	// know only what pods use.
+	Metrics horizontalpodautoscaler.Getter
+
 	NodeMonitor NodeMonitor
 	// TerminatedPods is how many finished pods are kept. Default 12500.
 	TerminatedPods int
@@ -117,6 +122,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"replicationcontroller", replicationcontroller.New(transport, informers, as("replication-controller"))},
 		{"deployment", deployment.New(transport, informers, as("deployment-controller"))},
 		{"resourcequota", resourcequota.New(transport, informers, as("resourcequota-controller"))},
+		{"horizontalpodautoscaler", horizontalpodautoscaler.New(transport, informers, horizontalpodautoscaler.Config{Config: as("horizontal-pod-autoscaler"), Get: cfg.Metrics})},
 		{"disruption", disruption.New(transport, informers, as("controllermanager"))},
 		{"statefulset", statefulset.New(transport, informers, as("statefulset-controller"))},
 		{"daemonset", daemonset.New(transport, informers, as("daemonset-controller"))},

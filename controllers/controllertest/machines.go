@@ -241,6 +241,9 @@ func (m *Machines) start(ctx context.Context, p *corev1.Pod) error {
 		p.Status.PodIPs = []corev1.PodIP{{IP: p.Status.PodIP}}
 	}
 	p.Status.Phase = corev1.PodRunning
+	if p.Status.StartTime == nil {
+		p.Status.StartTime = ptr.To(metav1.Now())
+	}
 	ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}
 	if c := api.PodCondition(p, corev1.PodReady); c != nil {
 		*c = ready

@@ -122,7 +122,9 @@ func TestDecide(t *testing.T) {
 }
 
 func TestToleranceOfADirection(t *testing.T) {
-	a := autoscaler(1, 10, func(b *behavior) { b.ScaleUp = &autoscalingv2.HPAScalingRules{Tolerance: ptr.To(resource.MustParse("0.5"))} })
+	a := autoscaler(1, 10, func(b *behavior) {
+		b.ScaleUp = &autoscalingv2.HPAScalingRules{Tolerance: ptr.To(resource.MustParse("0.5"))}
+	})
 	up, down := bothRules(a)
 	if up.tolerance != 0.5 || down.tolerance != defaultTolerance {
 		t.Errorf("tolerances %v and %v, want 0.5 and the default", up.tolerance, down.tolerance)
