@@ -150,7 +150,7 @@ func wrongKind(got, want schema.GroupVersionKind) error {
 			"the API version in the data (%s) does not match the expected API version (%s)", got.GroupVersion(), want.GroupVersion()))
 	}
 	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: expected %s",
-		got.Kind, got.GroupVersion(), want.Kind, want))
+		got.Kind, got.Version, want.Kind, want))
 }
 
 func report(ctx context.Context, strict []string, opts Options) error {
@@ -218,7 +218,7 @@ func FromTree(ctx context.Context, tree map[string]any, obj runtime.Object, opts
 
 func badBody(kind schema.GroupVersionKind, err error) error {
 	return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %s",
-		kind.Kind, kind.GroupVersion(), kind.Kind, err))
+		kind.Kind, kind.Version, kind.Kind, err))
 }
 
 // UnsupportedMediaType is the 415 answer that lists what would have been accepted.
