@@ -155,7 +155,7 @@ func (c *Controller) applyVolume(ctx context.Context, v *corev1.PersistentVolume
 		}
 		v = stored
 	}
-	if p.Phase == v.Status.Phase && p.Message == v.Status.Message {
+	if p.Phase == v.Status.Phase {
 		return nil
 	}
 	if _, err := c.volume.UpdateStatus(ctx, c.withPhase(v, p)); err != nil {

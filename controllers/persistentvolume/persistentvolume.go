@@ -117,7 +117,7 @@ func (c *Controller) reconcileVolume(ctx context.Context, name string) error {
 	if plan.Event != nil && (plan.Phase != v.Status.Phase || plan.Phase != corev1.VolumeFailed) {
 		c.cfg.Eventf(v, plan.Event.Type, plan.Event.Reason, "%s", plan.Event.Message)
 	}
-	if plan.Phase == v.Status.Phase && plan.Message == v.Status.Message && !plan.Unbind {
+	if plan.Phase == v.Status.Phase && !plan.Unbind {
 		return nil
 	}
 	return c.cfg.Apply("persistentvolume", v, nil, plan, func() error { return c.applyVolume(ctx, v, plan) })

@@ -80,7 +80,7 @@ func halfway(v *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) Volume
 // reclaim says what becomes of a volume whose claim is gone.
 func reclaim(v *corev1.PersistentVolume) VolumePlan {
 	if v.Status.Phase == corev1.VolumeFailed { // for an administrator to look at
-		return VolumePlan{Phase: corev1.VolumeFailed, Reason: v.Status.Reason, Message: v.Status.Message}
+		return VolumePlan{Phase: corev1.VolumeFailed}
 	}
 	switch v.Spec.PersistentVolumeReclaimPolicy {
 	case corev1.PersistentVolumeReclaimDelete:
