@@ -1,11 +1,11 @@
 package handlers
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,18 +20,46 @@ var tableKind = metav1.SchemeGroupVersion.WithKind("Table")
 // writeTable answers with the rows that kubectl prints.
 func (h *Handler) writeTable(w http.ResponseWriter, r *http.Request, code int, f format, t *served, list *rest.ListResult) {
 	include, err := includeObject(r)
+	if err == nil && (f.pretty || f.media == mediaYAML) {
+		var data []byte
+		if data, err = h.encodeTable(t.desc, listMeta(list), list.Items, include, true); err == nil {
+			writeEncoded(w, r, code, f, tableKind, data)
+		}
+	} else if err == nil {
+		err = h.streamTable(w, r, code, t.desc, list, include)
+	}
 	if err != nil {
 		writeError(w, r, err)
-		return
 	}
-	meta := listMeta(list)
-	data, err := h.encodeTable(t.desc, meta, list.Items, include, true)
+}
+
+// streamTable writes each row when it is made. One that cannot be made after the first bytes
+// are out can only cut the answer off.
+func (h *Handler) streamTable(w http.ResponseWriter, r *http.Request, code int, d *resource.Descriptor, list *rest.ListResult, include metav1.IncludeObjectPolicy) error {
+	buf, err := tableHead(d, listMeta(list), true)
 	if err != nil {
-		writeError(w, r, err)
-		return
+		return err
 	}
-	gvk := partialKind.GroupVersion().WithKind(tableKind.Kind)
-	writeEncoded(w, r, code, f, gvk, data)
+	body := newBody(w, r, code, mediaJSON)
+	now := h.cfg.Clock.Now()
+	for i, it := range list.Items {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		if buf, err = appendRow(buf, d, it, include, now); err != nil {
+			if body.out == nil {
+				return err
+			}
+			panic(http.ErrAbortHandler)
+		}
+		body.write(buf)
+		if buf = buf[:0]; body.err != nil {
+			break
+		}
+	}
+	body.write(append(buf, listTail...))
+	body.close()
+	return nil
 }
 
 // includeObject reads what each row shall carry of its object.
@@ -48,6 +76,21 @@ func includeObject(r *http.Request) (metav1.IncludeObjectPolicy, error) {
 
 // encodeTable makes a table's JSON. A watch sends the columns only in its first table.
 func (h *Handler) encodeTable(d *resource.Descriptor, meta metav1.ListMeta, items []*watchcache.Item, include metav1.IncludeObjectPolicy, columns bool) ([]byte, error) {
+	out, err := tableHead(d, meta, columns)
+	now := h.cfg.Clock.Now()
+	for i, it := range items {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if err == nil {
+			out, err = appendRow(out, d, it, include, now)
+		}
+	}
+	return append(out, "]}"...), err
+}
+
+// tableHead is a table up to its first row.
+func tableHead(d *resource.Descriptor, meta metav1.ListMeta, columns bool) ([]byte, error) {
 	head := struct {
 		metav1.TypeMeta `json:",inline"`
 		Metadata        metav1.ListMeta                `json:"metadata"`
@@ -63,28 +106,15 @@ func (h *Handler) encodeTable(d *resource.Descriptor, meta metav1.ListMeta, item
 	if err != nil {
 		return nil, err
 	}
-	out := bytes.NewBuffer(data[:len(data)-1])
-	out.WriteString(`,"rows":[`)
-	now := h.cfg.Clock.Now()
-	for i, it := range items {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		if err := writeRow(out, d, it, include, now); err != nil {
-			return nil, err
-		}
-	}
-	out.WriteString("]}")
-	return out.Bytes(), nil
+	return append(data[:len(data)-1], `,"rows":[`...), nil
 }
 
-func writeRow(out *bytes.Buffer, d *resource.Descriptor, it *watchcache.Item, include metav1.IncludeObjectPolicy, now time.Time) error {
-	cells, err := json.Marshal(rowCells(d, it, now))
+func appendRow(b []byte, d *resource.Descriptor, it *watchcache.Item, include metav1.IncludeObjectPolicy, now time.Time) ([]byte, error) {
+	b = append(b, `{"cells":[`...)
+	b, err := appendCells(b, d, it, now)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out.WriteString(`{"cells":`)
-	out.Write(cells)
 	object := []byte("null")
 	switch include {
 	case metav1.IncludeMetadata:
@@ -92,13 +122,55 @@ func writeRow(out *bytes.Buffer, d *resource.Descriptor, it *watchcache.Item, in
 	case metav1.IncludeObject:
 		object, err = itemJSON(it)
 	}
-	if err != nil {
-		return err
+	b = append(append(b, `],"object":`...), object...)
+	return append(b, '}'), err
+}
+
+func appendCells(b []byte, d *resource.Descriptor, it *watchcache.Item, now time.Time) (_ []byte, err error) {
+	if len(d.Columns) == 0 {
+		b, err = appendCell(b, it.Object.GetName())
+		if err != nil {
+			return nil, err
+		}
+		return appendCell(append(b, ','), it.Object.GetCreationTimestamp().UTC().Format(time.RFC3339))
 	}
-	out.WriteString(`,"object":`)
-	out.Write(object)
-	out.WriteByte('}')
-	return nil
+	for i := range d.Columns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = appendCell(b, d.Columns[i].Value(it.Object, now)); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// appendCell encodes what cells nearly always hold without looking at it by reflection.
+func appendCell(b []byte, cell any) ([]byte, error) {
+	switch v := cell.(type) {
+	case string:
+		if plainText(v) {
+			return append(append(append(b, '"'), v...), '"'), nil
+		}
+	case int:
+		return strconv.AppendInt(b, int64(v), 10), nil
+	case int32:
+		return strconv.AppendInt(b, int64(v), 10), nil
+	case int64:
+		return strconv.AppendInt(b, v, 10), nil
+	}
+	data, err := json.Marshal(cell)
+	return append(b, data...), err
+}
+
+// plainText reports whether JSON writes s as it is.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 // defaultColumns serve a kind that declares none.
@@ -121,15 +193,4 @@ func columnDefinitions(d *resource.Descriptor) []metav1.TableColumnDefinition {
 		out[i] = metav1.TableColumnDefinition{Name: c.Name, Type: c.Type, Format: c.Format, Description: c.Description, Priority: c.Priority}
 	}
 	return out
-}
-
-func rowCells(d *resource.Descriptor, it *watchcache.Item, now time.Time) []any {
-	if len(d.Columns) == 0 {
-		return []any{it.Object.GetName(), it.Object.GetCreationTimestamp().UTC().Format(time.RFC3339)}
-	}
-	cells := make([]any, len(d.Columns))
-	for i, c := range d.Columns {
-		cells[i] = c.Value(it.Object, now)
-	}
-	return cells
 }

@@ -22,6 +22,7 @@ import (
 // knows of an older one.
 type state interface {
 	Ascend(prefix, from string, f func(*watchcache.Item) bool)
+	Len(prefix string) int
 }
 
 // page is what a list starts from.
@@ -30,6 +31,7 @@ type page struct {
 	revision int64
 	from     string
 	since    int64 // when the first page was made, in Unix time
+	left     int64 // of objects from here on, selected or not; 0: not known
 	// keep holds the state for the next page; nil when it is not the cache's.
 	keep func()
 }
@@ -123,7 +125,7 @@ func (s *Store) nextPage(ctx context.Context, ns string, opts metav1.ListOptions
 		} else if err != nil {
 			return page{}, err
 		}
-		p.since = token.Since
+		p.since, p.left = token.Since, token.Left
 	}
 	p.from = s.prefix(ns) + token.Start
 	return p, nil
@@ -183,10 +185,22 @@ func (items sortedItems) Ascend(prefix, from string, f func(*watchcache.Item) bo
 	}
 }
 
+// Len implements state.
+func (items sortedItems) Len(prefix string) (n int) {
+	if prefix == "" {
+		return len(items)
+	}
+	items.Ascend(prefix, "", func(*watchcache.Item) bool { n++; return true })
+	return n
+}
+
 // collect reads a page.
 func (s *Store) collect(p page, ns string, sel selector, limit int64) (*ListResult, error) {
 	res := &ListResult{ResourceVersion: formatRevision(p.revision)}
 	all := sel.everything()
+	if all && limit > 0 && p.left == 0 && p.from == "" && s.prefix(ns) == s.root {
+		p.left = int64(p.state.Len("")) // known without looking at each
+	}
 	var last string
 	var after int64
 	var failed error
@@ -199,7 +213,7 @@ func (s *Store) collect(p page, ns string, sel selector, limit int64) (*ListResu
 		}
 		if limit > 0 && int64(len(res.Items)) == limit {
 			after++
-			return all // with a selector it is enough to know that there are more
+			return all && p.left == 0 // with a selector it is enough to know that there are more
 		}
 		res.Items = append(res.Items, it)
 		last = it.Key
@@ -212,10 +226,12 @@ func (s *Store) collect(p page, ns string, sel selector, limit int64) (*ListResu
 		if p.since == 0 {
 			p.since = s.now().Unix()
 		}
-		res.Continue = pageToken{Revision: p.revision, Since: p.since, Start: strings.TrimPrefix(last, s.prefix(ns)) + "\x00"}.String()
+		next := pageToken{Revision: p.revision, Since: p.since, Start: strings.TrimPrefix(last, s.prefix(ns)) + "\x00"}
 		if all {
-			res.Remaining = &after
+			after = max(after, p.left-int64(len(res.Items)))
+			res.Remaining, next.Left = &after, after
 		}
+		res.Continue = next.String()
 		if p.keep != nil {
 			p.keep()
 		}

@@ -28,6 +28,8 @@ type pageToken struct {
 	Revision int64  `json:"rv"`
 	Start    string `json:"start"` // first key wanted, below the list's prefix
 	Since    int64  `json:"t"`     // Unix time of the first page
+	// Left is how many objects there are from Start on; 0 if that is not known.
+	Left int64 `json:"left,omitempty"`
 }
 
 func (t pageToken) String() string {
@@ -53,6 +55,8 @@ func parsePageToken(text string) (pageToken, error) {
 			return t, fmt.Errorf("version %q is not known", t.Version)
 		case t.Start == "":
 			return t, errors.New("the start is missing")
+		case t.Left < 0:
+			return t, errors.New("less than nothing is left")
 		case t.Revision != anyRevision && t.Revision <= 0:
 			return t, errors.New("the revision is missing")
 		}

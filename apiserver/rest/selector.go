@@ -21,16 +21,16 @@ const (
 	fieldNodeName = "spec.nodeName"
 )
 
-// selector is what a list or watch asks for within its namespace.
+// selector is what a list or watch asks for within its namespace. It is for one goroutine.
 type selector struct {
 	labels labels.Selector
 	fields fields.Selector
-	values func(api.Object) fields.Set
+	shown  *lazyFields // of the object that is looked at
 }
 
 // selector reads the options' selectors; a field that cannot be selected is refused.
 func (s *Store) selector(opts metav1.ListOptions) (selector, error) {
-	sel := selector{labels: labels.Everything(), fields: fields.Everything(), values: s.desc.Fields}
+	sel := selector{labels: labels.Everything(), fields: fields.Everything()}
 	var err error
 	if opts.LabelSelector != "" {
 		if sel.labels, err = labels.Parse(opts.LabelSelector); err != nil {
@@ -40,6 +40,7 @@ func (s *Store) selector(opts metav1.ListOptions) (selector, error) {
 	if opts.FieldSelector == "" {
 		return sel, nil
 	}
+	sel.shown = &lazyFields{values: s.desc.Fields}
 	if sel.fields, err = fields.ParseSelector(opts.FieldSelector); err != nil {
 		return sel, apierrors.NewBadRequest(err.Error())
 	}
@@ -65,7 +66,11 @@ func (sel selector) matches(obj api.Object) bool {
 	if !sel.labels.Empty() && !sel.labels.Matches(labels.Set(obj.GetLabels())) {
 		return false
 	}
-	return sel.fields.Empty() || sel.fields.Matches(&lazyFields{obj: obj, values: sel.values})
+	if sel.fields.Empty() {
+		return true
+	}
+	sel.shown.obj, sel.shown.set = obj, nil
+	return sel.fields.Matches(sel.shown)
 }
 
 // exact returns the value that the selector demands of a field.

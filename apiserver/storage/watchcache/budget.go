@@ -31,27 +31,44 @@ func (b *Budget) Used() int64 {
 
 func (e *encoding) cost() int64 { return int64(len(e.bytes)) + encodingOverhead }
 
-// add keeps an encoding and charges it, and evicts until the budget holds again.
+// chances is how many encodings that are in use may be found when room is looked for. After
+// that the new one is not kept: a list that is larger than the whole budget must not empty it
+// again and again for encodings that will be gone before anybody asks for them.
+const chances = 2
+
+// add keeps an encoding and charges it, if there is room or some that nobody has used lately.
 func (b *Budget) add(e *encoding) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	// What would not fit at all is not kept, rather than emptying the budget for it.
-	if e.item.retired || e.cost() > b.limit {
+	if e.item.retired || !b.makeRoom(e.cost()) {
 		return
 	}
 	e.item.with(e)
 	b.pushFront(e)
 	b.used += e.cost()
-	for b.used > b.limit {
+}
+
+// makeRoom evicts what nobody has used since it was last looked at, and reports whether
+// so many bytes fit now. The caller holds mu.
+func (b *Budget) makeRoom(bytes int64) bool {
+	if bytes > b.limit {
+		return false
+	}
+	for used := 0; b.used+bytes > b.limit; {
 		last := b.ring.prev
+		if used == chances {
+			return false
+		}
 		if last.used.Swap(false) {
 			b.unlink(last)
 			b.pushFront(last)
+			used++
 			continue
 		}
 		b.release(last)
 		last.item.without(last)
 	}
+	return true
 }
 
 // drop gives back what the item's encodings were charged, for good.

@@ -117,8 +117,11 @@ func (s Snapshot) Ascend(prefix, from string, f func(*Item) bool) {
 // Get returns the item with the key.
 func (s Snapshot) Get(key string) (*Item, bool) { return s.items.Get(&Item{Key: key}) }
 
-// Len counts the items at or below prefix.
+// Len counts the items at or below prefix; empty is everything, which costs nothing.
 func (s Snapshot) Len(prefix string) (n int) {
+	if prefix == "" {
+		return s.items.Len()
+	}
 	s.Ascend(prefix, "", func(*Item) bool { n++; return true })
 	return n
 }
