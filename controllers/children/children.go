@@ -38,6 +38,12 @@ func WithoutStale(err error) error {
 	return err
 }
 
+// IsFailure tells whether users should hear of an error of Create: not of a view that is stale, and not
+// of a namespace that is going.
+func IsFailure(err error) bool {
+	return !errors.Is(err, ErrStale) && !errors.Is(err, ErrTaken) && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
+
 // ForAll calls f for all items at once and joins the errors.
 func ForAll[T any](items []T, f func(T) error) error {
 	errs := make([]error, len(items))

@@ -39,7 +39,7 @@ func (c *Controller) apply(ctx context.Context, key reconcile.Key, o observed, p
 		c.expect.Created(key)
 	}
 	return errors.Join(
-		err,
+		control.IgnoreTerminating(err),
 		children.ForAll(plan.Relabel, func(p *corev1.Pod) error { return c.relabel(ctx, p, hash) }),
 		history.Forget(ctx, c.revision, plan.History),
 	)
@@ -55,10 +55,9 @@ func (c *Controller) create(ctx context.Context, key reconcile.Key, set *appsv1.
 	if apierrors.IsAlreadyExists(err) {
 		return c.nameTaken(ctx, set, one)
 	}
-	if control.IgnoreTerminating(err) == nil {
-		return nil
+	if children.IsFailure(err) {
+		c.cfg.Eventf(set, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
 	}
-	c.cfg.Eventf(set, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
 	return fmt.Errorf("creating pod %q: %w", one.Name, err)
 }
 

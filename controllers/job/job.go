@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/controllers/children"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/names"
 	"github.com/miniorch/miniorch/controllers/ownership"
@@ -108,7 +109,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	if plan.After == 0 && !o.Settled {
 		plan.After = safetyRecheck
 	}
-	return reconcile.Result{After: plan.After}, withoutStale(err)
+	return reconcile.Result{After: plan.After}, children.WithoutStale(err)
 }
 
 // ours tells whether a job is managed here, and in a way that is understood.

@@ -31,7 +31,7 @@ func (c *Controller) apply(ctx context.Context, o observed, plan *Plan) error {
 	}
 	_, err = children.InBatches(plan.Create, func(p *corev1.Pod) error { return c.create(ctx, set, p) })
 	return errors.Join(
-		err,
+		control.IgnoreTerminating(err),
 		children.ForAll(plan.Label, func(p *corev1.Pod) error { return c.label(ctx, set, p) }),
 		children.ForAll(plan.Delete, func(d Deletion) error { return c.remove(ctx, set, d) }),
 		history.Forget(ctx, c.revision, plan.History),
@@ -66,7 +66,7 @@ func (c *Controller) create(ctx context.Context, set *appsv1.StatefulSet, p *cor
 		return nil
 	}
 	c.tell(set, "FailedCreate", err, "create Pod %s in StatefulSet %s failed", p.Name, set.Name)
-	return control.IgnoreTerminating(err)
+	return err
 }
 
 func (c *Controller) remove(ctx context.Context, set *appsv1.StatefulSet, d Deletion) error {
