@@ -32,6 +32,8 @@ type Runtime interface {
 	// exited. A shorter Stop beside a running one wins.
 	Stop(ctx context.Context, id string, req container.StopRequest) error
 	Remove(ctx context.Context, id string) error
+	// Resize changes the CPU and memory of a running container, and labels of it.
+	Resize(ctx context.Context, id string, to container.Resources, labels map[string]string) error
 	Exec(ctx context.Context, id string, req container.ExecRequest) (exitCode int, err error)
 	// Attach joins the streams of a container's own process until its output ends or ctx does.
 	Attach(ctx context.Context, id string, req container.AttachRequest) error

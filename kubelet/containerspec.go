@@ -29,6 +29,7 @@ type surroundings struct {
 	logs     string // the pod's directory of logs
 	memory   int64  // of the machine, in bytes
 	hostname string
+	size     string // the sizes of the pod's containers that its cgroup was made for
 }
 
 // containerSpec translates a container of a pod for the runtime. env is final; subpath
@@ -42,10 +43,12 @@ func containerSpec(pod *corev1.Pod, c *corev1.Container, a lifecycle.Action, aro
 	if err != nil {
 		return container.ContainerSpec{}, err
 	}
+	labels := a.Labels(pod)
+	labels[lifecycle.LabelSize] = lifecycle.Size(c.Resources)
 	spec := container.ContainerSpec{
 		PodUID: string(pod.UID), PodNamespace: pod.Namespace, PodName: pod.Name,
 		Name: c.Name, Kind: a.Kind, RestartCount: a.RestartCount,
-		SpecHash: lifecycle.SpecHash(c), Labels: a.Labels(pod),
+		SpecHash: lifecycle.SpecHash(c), Labels: labels,
 		Image: c.Image, Command: env.ExpandAll(c.Command, vars), Args: env.ExpandAll(c.Args, vars),
 		Env: vars, WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Hostname:                   around.hostname,

@@ -295,6 +295,64 @@ func TestEphemeralContainers(t *testing.T) {
 	})
 }
 
+func TestResize(t *testing.T) {
+	sized := func(cpu string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{"cpu": resource.MustParse(cpu)}
+		}
+	}
+	has := func(h *harness, pod, resources, allocated, conditions string) {
+		t.Helper()
+		p := h.pod(pod)
+		s := p.Status.ContainerStatuses[0]
+		var shown []string
+		for _, c := range p.Status.Conditions {
+			if strings.HasPrefix(string(c.Type), "PodResize") {
+				shown = append(shown, string(c.Type)+" "+c.Reason)
+			}
+		}
+		got := fmt.Sprintf("%s has %s of %s %v", pod, s.Resources.Requests.Cpu(), s.AllocatedResources.Cpu(), shown)
+		if want := fmt.Sprintf("%s has %s of %s [%s]", pod, resources, allocated, conditions); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	scenario(t, func(h *harness) { // of 32 CPUs
+		h.create("web", sized("1"))
+		id := h.running("web", "c")
+		h.edit("web", sized("2"))
+		has(h, "web", "2", "2", "")
+		if h.running("web", "c") != id {
+			t.Error("the container was replaced")
+		}
+		h.edit("web", sized("33"))
+		has(h, "web", "2", "2", "PodResizePending Infeasible")
+		h.exit("web", "c", 1) // what cannot be had is not given to the next instance either
+		has(h, "web", "2", "2", "PodResizePending Infeasible")
+		h.create("other", sized("20")) // and does not count
+		h.expect("other", "Running ready c[0]:running")
+		h.edit("web", sized("20"))
+		has(h, "web", "2", "2", "PodResizePending Deferred")
+		h.delete("other", nil)
+		synctest.Wait()
+		has(h, "web", "20", "20", "")
+		h.expect("web", "Running ready c[1]:running")
+	})
+	scenario(t, func(h *harness) {
+		h.create("web", sized("1"), restart(corev1.RestartPolicyOnFailure), func(p *corev1.Pod) {
+			p.Spec.Containers[0].ResizePolicy = []corev1.ContainerResizePolicy{{ResourceName: "cpu", RestartPolicy: corev1.RestartContainer}}
+		})
+		h.edit("web", sized("2"))
+		h.expect("web", "Running ready c[1]:running")
+		has(h, "web", "2", "2", "")
+		h.edit("web", func(p *corev1.Pod) {
+			p.Spec.Containers[0].Resources.Requests["memory"] = resource.MustParse("1Gi")
+		})
+		h.expect("web", "Running ready c[1]:running")
+		h.exit("web", "c", 0)
+		h.expect("web", "Succeeded c[1]:Completed(0)")
+	})
+}
+
 func TestHooks(t *testing.T) {
 	scenario(t, func(h *harness) {
 		h.node.runtime.exec = func(_ string, command []string) (string, int) {

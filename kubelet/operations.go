@@ -79,6 +79,7 @@ func (w *worker) launch(ctx context.Context, a lifecycle.Action, record func(err
 	switch a.Verb {
 	case lifecycle.Stop:
 		w.deadlines[a.ID] = w.k.cfg.Clock.Now().Add(a.Grace)
+		w.again[a.ID] = a.Again || w.again[a.ID]
 	case lifecycle.Prepare:
 		w.held = true
 	}
@@ -110,6 +111,8 @@ func (w *worker) perform(ctx context.Context, a lifecycle.Action, pod *corev1.Po
 		return nil, w.stopContainer(ctx, a, pod, around)
 	case lifecycle.Remove:
 		return nil, w.removeContainer(ctx, a)
+	case lifecycle.ResizePod:
+		return w.resize(ctx, pod, around)
 	case lifecycle.Teardown:
 		return w.teardown(ctx, pod)
 	case lifecycle.Delete:
@@ -143,6 +146,9 @@ func (w *worker) ended(a lifecycle.Action, key string, err error, cancelled bool
 	case lifecycle.Start:
 		w.startFailed(a, err, now)
 	default:
+		if a.Verb == lifecycle.ResizePod {
+			w.resizeError = err.Error()
+		}
 		delete(w.deadlines, a.ID) // a stop that failed is no stop: it is to be made again
 		r := w.retries[key]
 		r.attempts++

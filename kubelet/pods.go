@@ -117,6 +117,7 @@ func (k *Kubelet) takeChanges(ctx context.Context, held map[types.UID]bool, star
 			k.changed(ctx, c.pod, held, start)
 		}
 	}
+	k.wakeDeferred()
 }
 
 func (k *Kubelet) removed(pod *corev1.Pod) {

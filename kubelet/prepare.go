@@ -28,7 +28,8 @@ func (k *Kubelet) logDir(pod *corev1.Pod) string {
 // prepare makes what a pod needs before its first container: cgroup, network, volumes and
 // the files of /etc. All of it is idempotent: a restarted agent finds what is there.
 func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) (outcome, error) {
-	around := surroundings{dir: w.k.podDir(pod.UID), logs: w.k.logDir(pod), memory: w.k.memory(), hostname: env.UTSName(pod, w.k.cfg.ClusterDomain)}
+	around := surroundings{dir: w.k.podDir(pod.UID), logs: w.k.logDir(pod), memory: w.k.memory(), hostname: env.UTSName(pod, w.k.cfg.ClusterDomain),
+		size: lifecycle.PodSize(pod)}
 	var parts errgroup.Group
 	parts.Go(func() (err error) {
 		if around.cgroup, err = w.k.parts.Cgroups.EnsurePod(pod); err != nil {

@@ -38,6 +38,12 @@ func (w *worker) startContainer(ctx context.Context, a lifecycle.Action, pod *co
 	if c == nil {
 		return nil, fmt.Errorf("the pod has no container %s", a.Name)
 	}
+	if a.Size != "" {
+		c = c.DeepCopy()
+		c.Resources = lifecycle.WithSize(c.Resources, a.Size)
+	} else if err := w.fit(pod, around); err != nil {
+		return nil, err
+	}
 	image, err := w.ensureImage(ctx, pod, c)
 	if err != nil {
 		return nil, err

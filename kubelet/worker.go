@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,7 +41,11 @@ type worker struct {
 
 	operations map[string]*operation // by key
 	deadlines  map[string]time.Time  // by container ID
+	again      map[string]bool       // by container ID: it was stopped for another to follow
 	retries    map[string]retry      // by key
+
+	resizeError string      // why the last attempt to resize containers failed
+	deferred    atomic.Bool // the pod waits for room to grow; read by others, too
 
 	report  report
 	since   time.Time      // when the pod was first seen
@@ -64,6 +69,7 @@ func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
 		probes:     map[string]*probing{},
 		operations: map[string]*operation{},
 		deadlines:  map[string]time.Time{},
+		again:      map[string]bool{},
 		retries:    map[string]retry{},
 		report:     report{told: pod.Status},
 		since:      k.cfg.Clock.Now(),
@@ -168,6 +174,9 @@ func (w *worker) observe(ctx context.Context, now time.Time) lifecycle.Observed 
 	for id, p := range w.probes {
 		o.Probes[id] = p.result
 	}
+	o.Again, o.ResizeError = w.again, w.resizeError
+	o.Refusal = w.k.refusal(w.pod, o.Containers)
+	w.deferred.Store(o.Refusal != nil && o.Refusal.Reason == corev1.PodReasonDeferred)
 	w.forget(o)
 	w.readMessages(ctx, o)
 	return o
@@ -187,6 +196,7 @@ func (w *worker) forget(o lifecycle.Observed) {
 	for id := range w.deadlines {
 		if !known[id] {
 			delete(w.deadlines, id)
+			delete(w.again, id)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package hollow
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"k8s.io/utils/clock"
@@ -11,7 +13,7 @@ import (
 )
 
 // Runtime holds containers that have no process. They run until they are stopped, or until
-// Exit is called.
+// Exit is called; those whose command is "true" end at once.
 type Runtime struct {
 	clock clock.PassiveClock
 
@@ -25,6 +27,7 @@ type Runtime struct {
 type entry struct {
 	container.Container
 	exited chan struct{} // closed at the end
+	brief  bool          // its command is "true", which it is done with as soon as it starts
 }
 
 // subscriber is one stream of events. Its queue grows without bound: a simulated node has
@@ -144,7 +147,7 @@ func (r *Runtime) Create(_ context.Context, s container.ContainerSpec) (string, 
 	}
 	r.made++
 	id := fmt.Sprintf("hollow%d-%s", r.made, s.Name)
-	r.containers[id] = &entry{exited: make(chan struct{}), Container: container.Container{
+	r.containers[id] = &entry{exited: make(chan struct{}), brief: slices.Equal(s.Command, []string{"true"}), Container: container.Container{
 		ID: id, PodUID: s.PodUID, PodNamespace: s.PodNamespace, PodName: s.PodName, Name: s.Name, Kind: s.Kind,
 		RestartCount: s.RestartCount, SpecHash: s.SpecHash, Image: s.Image, ImageID: image.ID, State: container.StateCreated,
 		CreatedAt: r.clock.Now(), LogPath: s.LogPath, TerminationMessagePath: s.TerminationMessageHostPath, Labels: s.Labels,
@@ -165,6 +168,9 @@ func (r *Runtime) Start(_ context.Context, id string) error {
 	}
 	c.State, c.StartedAt = container.StateRunning, r.clock.Now()
 	r.publish(container.ContainerEvent{Type: container.EventStarted, ID: id, Time: c.StartedAt})
+	if c.brief {
+		return r.exit(id, 0)
+	}
 	return nil
 }
 
@@ -172,6 +178,11 @@ func (r *Runtime) Start(_ context.Context, id string) error {
 func (r *Runtime) Exit(id string, code int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.exit(id, code)
+}
+
+// exit is Exit with mu held.
+func (r *Runtime) exit(id string, code int) error {
 	c, ok := r.containers[id]
 	if !ok {
 		return container.ErrNotFound
@@ -213,6 +224,22 @@ func (r *Runtime) Remove(_ context.Context, id string) error {
 		return fmt.Errorf("container %s runs: it cannot be removed", id)
 	}
 	delete(r.containers, id)
+	return nil
+}
+
+// Resize changes labels.
+func (r *Runtime) Resize(_ context.Context, id string, _ container.Resources, labels map[string]string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.containers[id]
+	if !ok {
+		return container.ErrNotFound
+	}
+	if c.State != container.StateRunning {
+		return container.ErrNotRunning
+	}
+	c.Labels = maps.Clone(c.Labels)
+	maps.Copy(c.Labels, labels)
 	return nil
 }
 

@@ -55,8 +55,7 @@ func (v *view) containerStatus(u *unit, old *corev1.ContainerStatus) corev1.Cont
 		s.Started = &started
 	}
 	if u.kind == container.KindApp || u.sidecar() {
-		s.Resources = resources(u.spec)
-		s.AllocatedResources = u.spec.Resources.Requests
+		v.sizes(u, &s)
 	}
 	if c := u.latest; c != nil {
 		s.ContainerID = "containerd://" + c.ID
@@ -119,7 +118,7 @@ func (v *view) needsInit(u *unit) bool {
 
 func (v *view) exitedState(u *unit, s *corev1.ContainerStatus) {
 	ended := u.terminated(u.latest)
-	if !u.restarts() || v.mustStop() || u.changed() {
+	if !u.restarts() || v.mustStop() || u.replaced() {
 		s.State.Terminated = ended
 		return
 	}
@@ -204,8 +203,4 @@ func forgotten(old *corev1.ContainerStatus) corev1.ContainerStatus {
 		}}
 	}
 	return s
-}
-
-func resources(c *corev1.Container) *corev1.ResourceRequirements {
-	return &corev1.ResourceRequirements{Limits: c.Resources.Limits, Requests: c.Resources.Requests}
 }

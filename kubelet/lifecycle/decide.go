@@ -55,6 +55,7 @@ func initialize(v *view, p *Plan) {
 }
 
 func run(v *view, p *Plan) {
+	v.resize(p)
 	v.tendEphemeral(p)
 	for _, u := range v.init {
 		if u.sidecar() {
@@ -120,6 +121,8 @@ func (v *view) tendRunning(u *unit, p *Plan) {
 		stop.Why = u.probe.Failed
 	case u.changed() && (u.kind == container.KindApp || u.sidecar()):
 		stop.Why = fmt.Sprintf("Container %s definition changed", u.spec.Name)
+	case u.outsized() && v.Refusal == nil && u.restartToResize():
+		stop.Why, stop.Again = fmt.Sprintf("Container %s resize requires restart", u.spec.Name), true
 	default:
 		return
 	}
@@ -128,7 +131,7 @@ func (v *view) tendRunning(u *unit, p *Plan) {
 
 func (v *view) start(u *unit, p *Plan) {
 	at := time.Time{}
-	if u.exited() && !u.changed() {
+	if u.exited() && !u.replaced() {
 		at = restartAt(u.latest)
 	}
 	if u.failure != nil {
@@ -141,8 +144,11 @@ func (v *view) start(u *unit, p *Plan) {
 		return
 	}
 	a := Action{Verb: Start, Name: u.spec.Name, Kind: u.kind, RestartCount: u.restartCount(v.reported(u.kind))}
-	if u.exited() && !u.changed() {
+	if u.exited() && !u.replaced() {
 		a.BackOff = backOffStep(u.latest) + 1
+	}
+	if v.Refusal != nil {
+		a.Size = u.size()
 	}
 	v.do(p, a)
 }

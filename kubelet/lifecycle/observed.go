@@ -38,6 +38,13 @@ type Observed struct {
 	// Deadlines says when containers that are being stopped will be killed, by container ID.
 	Deadlines map[string]time.Time
 
+	// Refusal: the pod's containers cannot have the CPU and memory that it wants now.
+	Refusal *Refusal
+	// ResizeError is why the last attempt to give them failed.
+	ResizeError string
+	// Again are the IDs of containers that were stopped to be started anew.
+	Again map[string]bool
+
 	HostIPs []string
 }
 

@@ -18,8 +18,10 @@ const (
 	Stop     Verb = "stop"     // run preStop, signal, wait, kill
 	Remove   Verb = "remove"   // remove a container that does not run
 	Teardown Verb = "teardown" // undo Prepare
-	Delete   Verb = "delete"   // delete the pod's API object for good
-	Cancel   Verb = "cancel"   // give up the operation whose key is Name
+	// ResizePod gives running containers the CPU and memory that the pod's spec names by now.
+	ResizePod Verb = "resize"
+	Delete    Verb = "delete" // delete the pod's API object for good
+	Cancel    Verb = "cancel" // give up the operation whose key is Name
 )
 
 // Action is one thing to do; its result is seen in the next Observed.
@@ -31,12 +33,14 @@ type Action struct {
 	// Start.
 	Kind         container.Kind
 	RestartCount int
-	BackOff      int // to be kept as LabelBackOff
+	BackOff      int    // to be kept as LabelBackOff
+	Size         string // if not empty: what to give it instead of what the spec wants
 
 	// Stop.
 	Grace time.Duration
 	Hook  bool   // run preStop first
 	Why   string // for the Killing event; empty for the ordinary end of a pod
+	Again bool   // another follows at once, whatever the restart policy
 }
 
 // Key names the operation in Observed.Busy. No two operations with one key run at once.
@@ -60,7 +64,7 @@ func (a Action) String() string {
 			return fmt.Sprintf("stop %s within %s (%s)", a.Name, a.Grace, a.Why)
 		}
 		return fmt.Sprintf("stop %s within %s", a.Name, a.Grace)
-	case Remove, Cancel:
+	case Remove, Cancel, ResizePod:
 		return string(a.Verb) + " " + a.Name
 	}
 	return string(a.Verb)

@@ -34,6 +34,7 @@ func (v *view) status() corev1.PodStatus {
 		s.Reason, s.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
 	}
 	v.conditions(&s)
+	v.resizeConditions(&s)
 	return s
 }
 

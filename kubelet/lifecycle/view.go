@@ -36,6 +36,7 @@ type unit struct {
 	probe    Probe
 	starting bool // a Start is under way
 	hooked   bool
+	again    bool // it was stopped for another to follow
 	message  map[string]string
 }
 
@@ -78,7 +79,7 @@ func (v *view) unit(spec *corev1.Container, kind container.Kind, instances []con
 	if len(instances) > 0 {
 		u.latest = &instances[0]
 		u.probe = v.Probes[u.latest.ID]
-		u.hooked = v.Hooked[u.latest.ID]
+		u.hooked, u.again = v.Hooked[u.latest.ID], v.Again[u.latest.ID]
 	}
 	if len(instances) > 1 {
 		u.previous, u.older = &instances[1], instances[2:]
@@ -123,6 +124,9 @@ func (u *unit) changed() bool {
 	return u.latest != nil && u.latest.SpecHash != "" && u.latest.SpecHash != SpecHash(u.spec)
 }
 
+// replaced reports whether another instance is to follow without any back-off.
+func (u *unit) replaced() bool { return u.again || u.changed() }
+
 // done reports whether the container has exited and its policy wants no other.
 func (u *unit) done() bool { return u.exited() && !u.restarts() }
 
@@ -131,7 +135,7 @@ func (u *unit) restarts() bool {
 	if !u.exited() {
 		return false
 	}
-	if u.changed() && !(u.kind == container.KindInit && u.succeeded()) {
+	if u.again || u.changed() && !(u.kind == container.KindInit && u.succeeded()) {
 		return true
 	}
 	for _, rule := range u.spec.RestartPolicyRules {

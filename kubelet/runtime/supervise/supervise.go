@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/miniorch/miniorch/kubelet/cgroups"
 )
 
 // Config says where the private containerd lives.
@@ -168,6 +170,11 @@ func (s *Supervisor) runOnce(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
+	if s.cfg.Cgroup != "" {
+		if err := cgroups.MakeUnified(s.cfg.Cgroup); err != nil {
+			return err
+		}
+	}
 	cmd := exec.Command(s.cfg.Binary, "--config", s.configFile())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = s.cfg.State
