@@ -300,6 +300,15 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%d, warning %q", a.StatusCode, got)
 		}
 	})
+	t.Run("a review has no table", func(t *testing.T) {
+		body := []byte(`{"kind":"SelfSubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`)
+		for accept, code := range map[string]int{"application/json;as=Table;v=v1;g=meta.k8s.io": 406, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json": 201} {
+			a := do(t, admin, "POST", c.url+"/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body, "Accept", accept)
+			if a.StatusCode != code {
+				t.Errorf("Accept: %s: %d %s, want %d", accept, a.StatusCode, a.body, code)
+			}
+		}
+	})
 	t.Run("HEAD", func(t *testing.T) {
 		if a := do(t, admin, "HEAD", path, nil); a.StatusCode != 200 || len(a.body) != 0 {
 			t.Errorf("%d with %d bytes", a.StatusCode, len(a.body))

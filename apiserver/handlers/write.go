@@ -16,9 +16,11 @@ import (
 )
 
 // format chooses the form of an answer about one object, before anything is done. Columns
-// and metadata are those of objects: a subresource's own kind (scale, token) has only one shape.
+// and metadata are those of objects: a subresource's own kind (scale, token) has only one shape,
+// and so has a review, which is no object but an answer.
 func (s *served) format(r *http.Request) (format, error) {
-	if s.sub != nil && s.sub.Kind != "" {
+	review := s.desc.Virtual != nil && s.desc.Virtual.Get == nil
+	if s.sub != nil && s.sub.Kind != "" || review {
 		return negotiate(r)
 	}
 	return negotiate(r, metadata, table)
