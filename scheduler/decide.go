@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miniorch/miniorch/pkg/explain"
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
@@ -25,7 +26,7 @@ type Decision struct {
 	position int                   // of Node
 	at       time.Time
 
-	preemption []framework.Candidate
+	preemption []explain.Candidate
 }
 
 // String returns the decision as decision records show it.

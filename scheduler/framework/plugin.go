@@ -17,6 +17,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/miniorch/miniorch/pkg/explain"
 )
 
 // MaxScore is the best score that a plugin gives a node, 0 the worst.
@@ -91,14 +93,7 @@ type Nomination struct {
 	Reason string // for users and decision records: "preempt d/x, d/y"
 	Work   func(ctx context.Context) error
 	// Candidates are the places that were compared, the one that was taken first.
-	Candidates []Candidate
-}
-
-// Candidate is a node where room can be made, and what it costs.
-type Candidate struct {
-	Node       string   `json:"node"`
-	Victims    []string `json:"victims"`    // namespace/name
-	Violations int      `json:"violations"` // of disruption budgets
+	Candidates []explain.Candidate
 }
 
 // PreScore looks at the pod once before the nodes are scored. Skip means that the plugin

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/miniorch/miniorch/pkg/explain"
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
@@ -21,8 +22,8 @@ type candidate struct {
 	violations int                  // victims that a disruption budget would spare
 }
 
-func (c *candidate) describe() framework.Candidate {
-	d := framework.Candidate{Node: c.node.Name, Violations: c.violations}
+func (c *candidate) describe() explain.Candidate {
+	d := explain.Candidate{Node: c.node.Name, Violations: c.violations}
 	for _, v := range c.victims {
 		d.Victims = append(d.Victims, v.Name())
 	}
@@ -51,11 +52,11 @@ func (p Plugin) candidates(a *framework.Attempt) (found []*candidate, why string
 			break
 		}
 	}
-	return found, explain(n, hopeless, helpless)
+	return found, refusal(n, hopeless, helpless)
 }
 
-// explain says why no node is a candidate, in the words that people know.
-func explain(n, hopeless, helpless int) string {
+// refusal says why no node is a candidate, in the words that people know.
+func refusal(n, hopeless, helpless int) string {
 	out := fmt.Sprintf("0/%d nodes are available: ", n)
 	switch {
 	case hopeless == 0:

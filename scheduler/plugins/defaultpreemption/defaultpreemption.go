@@ -12,6 +12,7 @@ import (
 
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/explain"
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
@@ -87,8 +88,8 @@ func leaving(a *framework.Attempt) bool {
 }
 
 // described lists candidates for people, the chosen one first.
-func described(best *candidate, all []*candidate) []framework.Candidate {
-	out := []framework.Candidate{best.describe()}
+func described(best *candidate, all []*candidate) []explain.Candidate {
+	out := []explain.Candidate{best.describe()}
 	for _, c := range all {
 		if c != best && len(out) < 100 {
 			out = append(out, c.describe())
