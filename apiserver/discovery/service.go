@@ -4,25 +4,15 @@
 package discovery
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"mime"
 	"net/http"
 	"runtime"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/miniorch/miniorch/apiserver/resource"
-)
-
-const (
-	mediaJSON       = "application/json"
-	mediaAggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 )
 
 // Version is what /version says. Clients compare it with their own: it names the release
@@ -48,8 +38,9 @@ func New(descriptors func() []resource.Descriptor, address string) *Service {
 // Root serves /api: the versions of the core group.
 func (s *Service) Root(w http.ResponseWriter, r *http.Request) {
 	gs := groups(s.descriptors())
-	if wantsAggregated(r) {
-		write(w, r, mediaAggregated, aggregated(gs, true))
+	f := negotiate(r, true)
+	if f.aggregated {
+		write(w, r, f, aggregated(gs, true))
 		return
 	}
 	out := &metav1.APIVersions{
@@ -63,17 +54,18 @@ func (s *Service) Root(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	write(w, r, mediaJSON, out)
+	write(w, r, f, out)
 }
 
 // Groups serves /apis: all groups but the core.
 func (s *Service) Groups(w http.ResponseWriter, r *http.Request) {
 	gs := groups(s.descriptors())
-	if wantsAggregated(r) {
-		write(w, r, mediaAggregated, aggregated(gs, false))
+	f := negotiate(r, true)
+	if f.aggregated {
+		write(w, r, f, aggregated(gs, false))
 		return
 	}
-	write(w, r, mediaJSON, groupList(gs))
+	write(w, r, f, groupList(gs))
 }
 
 // Group serves /apis/GROUP.
@@ -84,7 +76,7 @@ func (s *Service) Group(w http.ResponseWriter, r *http.Request, name string) boo
 		return false
 	}
 	out := apiGroup(gs[i])
-	write(w, r, mediaJSON, &out)
+	write(w, r, negotiate(r, false), &out)
 	return true
 }
 
@@ -93,7 +85,7 @@ func (s *Service) Resources(w http.ResponseWriter, r *http.Request, gv schema.Gr
 	for _, g := range groups(s.descriptors()) {
 		for _, v := range g.versions {
 			if g.name == gv.Group && v.version == gv.Version {
-				write(w, r, mediaJSON, resourceList(gv, v))
+				write(w, r, negotiate(r, false), resourceList(gv, v))
 				return true
 			}
 		}
@@ -103,43 +95,5 @@ func (s *Service) Resources(w http.ResponseWriter, r *http.Request, gv schema.Gr
 
 // ServeVersion serves /version.
 func (s *Service) ServeVersion(w http.ResponseWriter, r *http.Request) {
-	write(w, r, mediaJSON, Version)
-}
-
-// wantsAggregated reports whether the client prefers everything in one document.
-func wantsAggregated(r *http.Request) bool {
-	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		media, params, err := mime.ParseMediaType(part)
-		if err != nil || media != mediaJSON {
-			continue
-		}
-		if params["as"] == "" {
-			return false // plain comes first
-		}
-		if params["as"] == "APIGroupDiscoveryList" && params["g"] == "apidiscovery.k8s.io" && params["v"] == "v2" {
-			return true
-		}
-	}
-	return false
-}
-
-// write answers with JSON; a client that has it already is told so.
-func write(w http.ResponseWriter, r *http.Request, media string, v any) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	sum := sha256.Sum256(data)
-	etag := `"` + strings.ToUpper(hex.EncodeToString(sum[:])) + `"`
-	h := w.Header()
-	h.Set("Content-Type", media)
-	h.Set("Vary", "Accept")
-	h.Set("ETag", etag)
-	h.Set("Cache-Control", "public")
-	if slices.Contains(strings.Split(strings.ReplaceAll(r.Header.Get("If-None-Match"), " ", ""), ","), etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	_, _ = w.Write(append(data, '\n')) // the client may be gone
+	write(w, r, form{media: mediaJSON}, Version)
 }

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/apiserver/registry"
@@ -36,7 +38,7 @@ func ask[T any](t *testing.T, serve http.HandlerFunc, accept string) (T, http.He
 }
 
 // preferred is the Accept header of a current client-go.
-const preferred = mediaAggregated + ",application/json"
+const preferred = mediaJSON + inOne + ",application/json"
 
 // TestBothFormsAgree: what plain discovery says in many answers, aggregated discovery says in two.
 func TestBothFormsAgree(t *testing.T) {
@@ -62,7 +64,7 @@ func TestBothFormsAgree(t *testing.T) {
 	count := 0
 	for _, serve := range []http.HandlerFunc{s.Root, s.Groups} {
 		all, header := ask[apidiscoveryv2.APIGroupDiscoveryList](t, serve, preferred)
-		if header.Get("Content-Type") != mediaAggregated || header.Get("ETag") == "" {
+		if header.Get("Content-Type") != mediaJSON+inOne || header.Get("ETag") == "" {
 			t.Errorf("headers: %v", header)
 		}
 		for _, g := range all.Items {
@@ -100,7 +102,7 @@ func TestRoots(t *testing.T) {
 	if !slices.Equal(versions.Versions, []string{"v1"}) {
 		t.Errorf("/api: %v", versions.Versions)
 	}
-	list, _ := ask[metav1.APIGroupList](t, s.Groups, "application/json, "+mediaAggregated)
+	list, _ := ask[metav1.APIGroupList](t, s.Groups, "application/json, "+mediaJSON+inOne)
 	i := slices.IndexFunc(list.Groups, func(g metav1.APIGroup) bool { return g.Name == "apps" })
 	if i < 0 || list.Groups[i].PreferredVersion.GroupVersion != "apps/v1" {
 		t.Errorf("/apis: %+v", list)
@@ -135,5 +137,44 @@ func TestETag(t *testing.T) {
 	s.Groups(w, r)
 	if w.Code != http.StatusNotModified || w.Body.Len() != 0 {
 		t.Errorf("%d with %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+// TestForms: every document is there in JSON, YAML and protobuf, as it is asked for.
+func TestForms(t *testing.T) {
+	s := service(registry.All(registry.Config{}))
+	tests := []struct {
+		name, accept string
+		serve        http.HandlerFunc
+		want         string // Content-Type
+		into         interface{ Unmarshal([]byte) error }
+	}{
+		{"groups", mediaProtobuf, s.Groups, mediaProtobuf, &metav1.APIGroupList{}},
+		{"versions", mediaProtobuf, s.Root, mediaProtobuf, &metav1.APIVersions{}},
+		{"all in one", mediaProtobuf + inOne + "," + mediaJSON, s.Groups, mediaProtobuf + inOne, &apidiscoveryv2.APIGroupDiscoveryList{}},
+		{"YAML", mediaYAML, s.Groups, mediaYAML, nil},
+		{"all in one is not for YAML", mediaYAML + inOne + "," + mediaYAML, s.Groups, mediaYAML, nil},
+		{"an old version is not there", mediaJSON + ";g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList," + mediaJSON, s.Groups, mediaJSON, nil},
+		{"anything", "text/html, */*;q=0.8", s.Groups, mediaJSON, nil},
+		{"the version has no protobuf form", mediaProtobuf, s.ServeVersion, mediaJSON, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Accept", tt.accept)
+			w := httptest.NewRecorder()
+			tt.serve(w, r)
+			if got := w.Header().Get("Content-Type"); w.Code != 200 || got != tt.want {
+				t.Fatalf("%d %s, want %s", w.Code, got, tt.want)
+			}
+			if tt.into == nil {
+				return
+			}
+			var unknown runtime.Unknown
+			body, ok := bytes.CutPrefix(w.Body.Bytes(), []byte("k8s\x00"))
+			if !ok || unknown.Unmarshal(body) != nil || unknown.Kind == "" || tt.into.Unmarshal(unknown.Raw) != nil {
+				t.Errorf("%.100q is not what it says", w.Body)
+			}
+		})
 	}
 }

@@ -19,6 +19,7 @@ const (
 	v2ProtobufType   = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 	v2ProtobufAnswer = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 	v3ProtobufType   = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"
+	v3ProtobufAnswer = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 )
 
 // ServeHTTP serves everything below /openapi/.
@@ -43,15 +44,20 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Service) serveV2(w http.ResponseWriter, r *http.Request) {
 	mediaType, make := "application/json", s.v2JSON
-	if accept := r.Header.Get("Accept"); strings.Contains(accept, v2ProtobufType) || strings.Contains(accept, v2ProtobufAnswer) {
+	if accepts(r, v2ProtobufType, v2ProtobufAnswer) {
 		mediaType, make = v2ProtobufAnswer, s.v2Protobuf
 	}
 	w.Header().Set("Vary", "Accept")
 	s.serve(w, r, mediaType, "v2 "+mediaType, make)
 }
 
-// serveV3 serves one group and version: "api/v1", "apis/apps/v1". The documents are JSON;
-// who accepts nothing but protobuf is told so.
+// accepts reports whether the client asks for one of the types.
+func accepts(r *http.Request, types ...string) bool {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	return slices.ContainsFunc(types, func(t string) bool { return strings.Contains(accept, t) })
+}
+
+// serveV3 serves one group and version: "api/v1", "apis/apps/v1".
 func (s *Service) serveV3(w http.ResponseWriter, r *http.Request, path string) {
 	gv, ok := parseRoot(path)
 	known := slices.ContainsFunc(s.descriptors(), func(d resource.Descriptor) bool { return d.GroupVersion() == gv })
@@ -59,11 +65,23 @@ func (s *Service) serveV3(w http.ResponseWriter, r *http.Request, path string) {
 		http.NotFound(w, r)
 		return
 	}
-	if r.Header.Get("Accept") == v3ProtobufType {
-		http.Error(w, "OpenAPI v3 is served as application/json", http.StatusNotAcceptable)
+	doc, err := s.document("v3 "+path, func(ds []resource.Descriptor) ([]byte, error) { return s.v3JSON(ds, gv) })
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	s.serve(w, r, "application/json", "v3 "+path, func(ds []resource.Descriptor) ([]byte, error) { return s.v3JSON(ds, gv) })
+	w.Header().Set("Vary", "Accept")
+	mediaType, content := "application/json", doc.hash // links name the content, in whatever form
+	if accepts(r, v3ProtobufType, v3ProtobufAnswer) {
+		data := doc.body
+		mediaType = v3ProtobufAnswer
+		doc, err = s.document("v3 protobuf "+path+" "+content, func([]resource.Descriptor) ([]byte, error) { return v3Protobuf(data) })
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+	send(w, r, mediaType, doc, content)
 }
 
 // serveIndex lists the documents, each with its hash so that clients can keep it for ever.
@@ -90,18 +108,23 @@ func (s *Service) serveIndex(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serve answers with a document. Asked for by its current hash it may be cached for ever;
-// asked for by another, the client is sent to the current one.
+// serve answers with a document.
 func (s *Service) serve(w http.ResponseWriter, r *http.Request, mediaType, key string, make func([]resource.Descriptor) ([]byte, error)) {
 	doc, err := s.document(key, make)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	send(w, r, mediaType, doc, doc.hash)
+}
+
+// send answers with a document. Asked for by the hash of its present content it may be cached for
+// ever; asked for by another, the client is sent to the present one.
+func send(w http.ResponseWriter, r *http.Request, mediaType string, doc rendered, content string) {
 	h := w.Header()
 	if hash := r.URL.Query().Get("hash"); hash != "" {
-		if hash != doc.hash {
-			http.Redirect(w, r, r.URL.Path+"?hash="+doc.hash, http.StatusMovedPermanently)
+		if hash != content {
+			http.Redirect(w, r, r.URL.Path+"?hash="+content, http.StatusMovedPermanently)
 			return
 		}
 		h.Set("Cache-Control", "public, immutable")

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	openapiv2 "github.com/google/gnostic-models/openapiv2"
+	openapiv3 "github.com/google/gnostic-models/openapiv3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -116,6 +117,15 @@ func (s *Service) v3JSON(ds []resource.Descriptor, gv k8sschema.GroupVersion) ([
 		}
 	}
 	return json.Marshal(doc)
+}
+
+// v3Protobuf is what the document in JSON says, in protobuf.
+func v3Protobuf(data []byte) ([]byte, error) {
+	parsed, err := openapiv3.ParseDocument(data)
+	if err != nil {
+		return nil, err
+	}
+	return proto.Marshal(parsed)
 }
 
 // typed reports whether the resource has a Go type that can be reflected upon.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	openapiv2 "github.com/google/gnostic-models/openapiv2"
+	openapiv3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -254,6 +255,42 @@ func TestCaching(t *testing.T) {
 		if w := get(t, s, path); w.Code != code {
 			t.Errorf("%s: %d, want %d", path, w.Code, code)
 		}
+	}
+}
+
+// TestV3Protobuf: both forms of a document say the same, and a link to one is good for the other.
+func TestV3Protobuf(t *testing.T) {
+	s := newService()
+	var index struct {
+		Paths map[string]struct{ ServerRelativeURL string }
+	}
+	if err := json.Unmarshal(get(t, s, "/openapi/v3").Body.Bytes(), &index); err != nil {
+		t.Fatal(err)
+	}
+	link := index.Paths["apis/batch/v1"].ServerRelativeURL
+	w := get(t, s, link, "Accept", v3ProtobufType)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != v3ProtobufAnswer {
+		t.Fatalf("%s: %d %s", link, w.Code, w.Header().Get("Content-Type"))
+	}
+	var doc openapiv3.Document
+	if err := proto.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var plain struct {
+		Paths      map[string]any
+		Components struct{ Schemas map[string]any }
+	}
+	if err := json.Unmarshal(get(t, s, link).Body.Bytes(), &plain); err != nil {
+		t.Fatal(err)
+	}
+	if paths, schemas := len(doc.Paths.Path), len(doc.Components.Schemas.AdditionalProperties); paths != len(plain.Paths) || schemas != len(plain.Components.Schemas) || paths == 0 {
+		t.Errorf("%d paths and %d schemas in protobuf, %d and %d in JSON", paths, schemas, len(plain.Paths), len(plain.Components.Schemas))
+	}
+	if again := get(t, s, link, "Accept", v3ProtobufType, "If-None-Match", w.Header().Get("ETag")); again.Code != http.StatusNotModified {
+		t.Errorf("asked with the current ETag: %d", again.Code)
+	}
+	if w.Header().Get("ETag") == get(t, s, link).Header().Get("ETag") {
+		t.Error("two forms share an ETag")
 	}
 }
 
