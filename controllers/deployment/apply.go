@@ -31,6 +31,10 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result o
 				return err
 			}
 		}
+		if err := c.lead(ctx, o.Deployment, plan.Routes); err != nil {
+			return err
+		}
+		c.report(o.Deployment, plan)
 		if err := c.removeAll(ctx, plan.Delete); err != nil || plan.Revision == "" {
 			return err
 		}

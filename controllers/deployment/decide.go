@@ -13,7 +13,10 @@ import (
 type observed struct {
 	Deployment *appsv1.Deployment
 	Sets       []*appsv1.ReplicaSet // all that the Deployment controls
-	Now        time.Time
+	// Routes are the pod template hashes that the Services named by the Deployment select, empty
+	// for one that selects none. Services that do not exist are left out.
+	Routes map[string]string
+	Now    time.Time
 }
 
 // Change is one ReplicaSet before and after.
@@ -27,11 +30,15 @@ type Plan struct {
 	Change   []Change             // in this order
 	Delete   []*appsv1.ReplicaSet // history beyond the limit
 	Revision string               // the Deployment's revision annotation; empty: as it is
+	Routes   []Route              // Services to point elsewhere
+	Stage    Stage                // of a rollout by steps; zero: of none
+	News     []string             // what happened in it
+	Recheck  time.Duration        // when a step is over by time alone; 0: never
 }
 
 // Empty tells whether there is nothing to do.
 func (p Plan) Empty() bool {
-	return p.Create == nil && len(p.Change) == 0 && len(p.Delete) == 0 && p.Revision == ""
+	return p.Create == nil && len(p.Change) == 0 && len(p.Delete) == 0 && p.Revision == "" && len(p.Routes) == 0
 }
 
 // String prints the plan.
@@ -50,6 +57,9 @@ func (p Plan) String() string {
 	for _, rs := range p.Delete {
 		parts = append(parts, "delete "+rs.Name)
 	}
+	for _, r := range p.Routes {
+		parts = append(parts, fmt.Sprintf("point %s at %q", r.Service, r.Hash))
+	}
 	if p.Revision != "" {
 		parts = append(parts, "revision "+p.Revision)
 	}
@@ -67,7 +77,12 @@ func decide(o observed) Plan {
 	}
 	r := newRollout(o)
 	r.markNewest()
+	s, err := readSettings(d)
 	switch {
+	case err != nil: // nothing moves before it is clear how
+		r.stage = Stage{Reason: "InvalidSettings", Message: err.Error()}
+	case s.Strategy != "" && !d.Spec.Paused:
+		r.progressive(s)
 	case d.Spec.Paused || r.wasResized():
 		r.resize()
 	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
@@ -78,7 +93,11 @@ func decide(o observed) Plan {
 	if d.Spec.Paused || complete(d, sum(d, r.sets)) {
 		r.forgetHistory()
 	}
-	return r.plan()
+	if err == nil && s.Strategy == "" { // Services that an earlier strategy pointed select all pods again
+		r.route(s.Active, "")
+		r.route(s.Preview, "")
+	}
+	return r.plan(o.Routes)
 }
 
 // rollout is a draft of the world after the plan: copies of the sets that steps change.
@@ -90,12 +109,19 @@ type rollout struct {
 	draft  map[*appsv1.ReplicaSet]*appsv1.ReplicaSet
 	create *appsv1.ReplicaSet
 	remove []*appsv1.ReplicaSet
+
+	// of a rollout by steps:
+	at      time.Time
+	routes  []Route
+	stage   Stage
+	news    []string
+	recheck time.Duration
 }
 
 func newRollout(o observed) *rollout {
 	sets := oldestFirst(o.Sets)
 	newest, old := split(o.Deployment, sets)
-	return &rollout{d: o.Deployment, sets: sets, newest: newest, old: old, draft: map[*appsv1.ReplicaSet]*appsv1.ReplicaSet{}}
+	return &rollout{d: o.Deployment, sets: sets, newest: newest, old: old, draft: map[*appsv1.ReplicaSet]*appsv1.ReplicaSet{}, at: o.Now.UTC().Truncate(time.Second)}
 }
 
 // edit returns the draft of rs, which may be written.
@@ -130,8 +156,14 @@ func (r *rollout) scale(rs *appsv1.ReplicaSet, to int32) {
 	noteSize(e, r.d)
 }
 
-func (r *rollout) plan() Plan {
-	p := Plan{Create: r.create, Delete: r.remove}
+// plan is the difference between the draft and what is there. now is where Services lead.
+func (r *rollout) plan(now map[string]string) Plan {
+	p := Plan{Create: r.create, Delete: r.remove, Stage: r.stage, News: r.news, Recheck: r.recheck}
+	for _, route := range r.routes {
+		if at, there := now[route.Service]; there && at != route.Hash {
+			p.Routes = append(p.Routes, route)
+		}
+	}
 	for _, rs := range r.sets {
 		if d := r.draft[rs]; d != nil && !equality.Semantic.DeepEqual(rs, d) {
 			p.Change = append(p.Change, Change{rs, d})

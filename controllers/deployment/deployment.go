@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,8 +26,10 @@ type Controller struct {
 	cfg         control.Config
 	deployments *client.Informer[*appsv1.Deployment]
 	sets        *client.Informer[*appsv1.ReplicaSet]
+	services    *client.Informer[*corev1.Service]
 	deployment  client.Client[*appsv1.Deployment]
 	set         client.Client[*appsv1.ReplicaSet]
+	service     client.Client[*corev1.Service]
 	claimer     ownership.Claimer[*appsv1.Deployment, *appsv1.ReplicaSet]
 	loop        *reconcile.Loop
 }
@@ -37,8 +40,10 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		cfg:         cfg.WithDefaults("deployment"),
 		deployments: client.InformerFor[*appsv1.Deployment](informers),
 		sets:        client.InformerFor[*appsv1.ReplicaSet](informers),
+		services:    client.InformerFor[*corev1.Service](informers),
 		deployment:  client.Of[*appsv1.Deployment](t),
 		set:         client.Of[*appsv1.ReplicaSet](t),
+		service:     client.Of[*corev1.Service](t),
 	}
 	c.claimer = ownership.Claimer[*appsv1.Deployment, *appsv1.ReplicaSet]{Kind: kind, Owners: c.deployment, Children: c.set}
 	c.loop = reconcile.New("deployment", c, c.cfg.Loop(4))
@@ -63,13 +68,17 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	o := observed{Deployment: d, Sets: sets, Now: c.cfg.Clock.Now()}
+	o := observed{Deployment: d, Sets: sets, Routes: c.leads(d), Now: c.cfg.Clock.Now()}
 	plan := decide(o)
 	result, stored, err := c.apply(ctx, o, plan)
+	result.stage = plan.Stage
 	if apierrors.IsConflict(err) { // the view is stale: a status made from it would be too
 		return reconcile.Result{}, err
 	}
 	status, recheck := newStatus(o, result)
+	if plan.Recheck > 0 && (recheck == 0 || plan.Recheck < recheck) {
+		recheck = plan.Recheck
+	}
 	return reconcile.Result{After: recheck}, errors.Join(err, c.writeStatus(ctx, stored, status))
 }
 

@@ -32,6 +32,7 @@ const (
 var ownAnnotations = map[string]bool{
 	revisionKey: true, historyKey: true, desiredKey: true, maxKey: true,
 	corev1.LastAppliedConfigAnnotation: true, appsv1.DeprecatedRollbackTo: true,
+	api.AnnotationPromote: true, api.AnnotationAbort: true, api.AnnotationProgress: true, api.AnnotationStory: true,
 }
 
 func oldestFirst(sets []*appsv1.ReplicaSet) []*appsv1.ReplicaSet {

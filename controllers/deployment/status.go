@@ -21,6 +21,7 @@ const (
 	reasonDeadline      = "ProgressDeadlineExceeded"
 	reasonPaused        = "DeploymentPaused"
 	reasonResumed       = "DeploymentResumed"
+	reasonAborted       = "Aborted"
 	reasonAvailable     = "MinimumReplicasAvailable"
 	reasonUnavailable   = "MinimumReplicasUnavailable"
 	noDeadline          = math.MaxInt32
@@ -34,6 +35,7 @@ type outcome struct {
 	created   string // the new set's name
 	err       error
 	collision bool // the name was taken by a set with another template
+	stage     Stage
 }
 
 // newStatus computes the status from the sets as observed and from how the plan ended.
@@ -56,11 +58,15 @@ func newStatus(o observed, result outcome) (status appsv1.DeploymentStatus, rech
 	}
 	newest, old := split(d, oldestFirst(o.Sets))
 	c.replicaFailure(newest, old)
+	c.rollout(result.stage)
 	if !hasDeadline(d) {
 		c.remove(appsv1.DeploymentProgressing)
 		return status, 0
 	}
 	c.progress(d, newest, result)
+	if result.stage.Waiting || result.stage.Reason == reasonAborted {
+		return status, 0
+	}
 	return status, timeToDeadline(d, status, o.Now)
 }
 
@@ -221,6 +227,9 @@ func (c conditions) progress(d *appsv1.Deployment, newest *appsv1.ReplicaSet, re
 		c.set(appsv1.DeploymentProgressing, corev1.ConditionTrue, reasonSetAvailable, subject(d, newest)+" has successfully progressed.")
 	case progressing(d.Status, *c.status):
 		set(corev1.ConditionTrue, reasonSetUpdated, "%s is progressing.", subject(d, newest))
+	case result.stage.Reason == reasonAborted:
+		c.set(appsv1.DeploymentProgressing, corev1.ConditionFalse, "RolloutAborted", result.stage.Message)
+	case result.stage.Waiting: // nothing is to move
 	case timedOut(d, was, c.now):
 		c.set(appsv1.DeploymentProgressing, corev1.ConditionFalse, reasonDeadline, subject(d, newest)+" has timed out progressing.")
 	}
