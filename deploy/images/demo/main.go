@@ -22,7 +22,7 @@ const usage = `demo: what examples, tests and labs run inside a container
   demo get URL [--count 1] [--interval 0s] [--timeout 2s] [--ca FILE]
         requests URL count times, each on a new connection; prints each answer, or a
         summary when count > 1; exits 1 when a request failed
-  demo udp HOST:PORT [--count 1] [--timeout 2s]
+  demo udp HOST:PORT [--count 1] [--timeout 2s] [--from PORT]
         sends datagrams and prints who answered
   demo lookup NAME [--type A|SRV|PTR|CNAME] [--timeout 5s]
         asks the resolver of /etc/resolv.conf

@@ -65,7 +65,8 @@ func trusted(path string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: pool}, nil
 }
 
-// udp sends datagrams, each from a new port.
+// udp sends datagrams, each from a new port unless one is named: then all are of one flow, for
+// whoever tracks flows.
 func udp(ctx context.Context, args arguments) error {
 	address, err := args.argument("HOST:PORT")
 	if err != nil {
@@ -75,8 +76,13 @@ func udp(ctx context.Context, args arguments) error {
 	if err != nil {
 		return err
 	}
-	return repeat(ctx, args, func(context.Context) (string, error) {
-		conn, err := net.Dial("udp", address)
+	from, err := args.number("from", 0)
+	if err != nil {
+		return err
+	}
+	dialer := net.Dialer{LocalAddr: &net.UDPAddr{Port: from}}
+	return repeat(ctx, args, func(ctx context.Context) (string, error) {
+		conn, err := dialer.DialContext(ctx, "udp", address)
 		if err != nil {
 			return "", err
 		}
