@@ -90,7 +90,7 @@ type Registry struct {
 	cfg       Config
 	storage   storage.Store
 	admission admission.Chain
-	services  *ipalloc.Services
+	addresses *addresses
 	stores    map[schema.GroupVersionResource]*Store
 	order     []*Store // as the descriptors were given
 	ready     chan struct{}
@@ -101,11 +101,10 @@ type Registry struct {
 func New(store storage.Store, descriptors []resource.Descriptor, cfg Config) *Registry {
 	cfg.setDefaults()
 	r := &Registry{
-		cfg:      cfg,
-		storage:  store,
-		services: ipalloc.New(cfg.ServiceCIDR, cfg.NodePorts, cfg.Rand),
-		stores:   make(map[schema.GroupVersionResource]*Store, len(descriptors)),
-		ready:    make(chan struct{}),
+		cfg:     cfg,
+		storage: store,
+		stores:  make(map[schema.GroupVersionResource]*Store, len(descriptors)),
+		ready:   make(chan struct{}),
 	}
 	for _, d := range descriptors {
 		if _, twice := r.stores[d.GVR()]; twice {
@@ -115,6 +114,7 @@ func New(store storage.Store, descriptors []resource.Descriptor, cfg Config) *Re
 		r.stores[d.GVR()] = s
 		r.order = append(r.order, s)
 	}
+	r.addresses = newAddresses(r)
 	r.admission = cfg.Admission(r, cfg.Rand, cfg.Clock.Now)
 	return r
 }
@@ -128,6 +128,7 @@ func (r *Registry) Run(ctx context.Context) error {
 			g.Go(func() error { return ended(ctx, s.cache.Run(ctx)) })
 		}
 	}
+	g.Go(func() error { return r.addresses.run(ctx) })
 	g.Go(func() error { return ended(ctx, r.becomeReady(ctx)) })
 	for _, s := range r.order {
 		if s.desc.TTL != nil && s.desc.View == nil {
@@ -156,24 +157,12 @@ func (r *Registry) becomeReady(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	r.learnServices()
+	if err := r.addresses.waitReady(ctx); err != nil {
+		return ctx.Err()
+	}
+	r.addresses.repair(ctx)
 	close(r.ready)
 	return nil
-}
-
-// learnServices tells the allocator which addresses and ports are taken.
-func (r *Registry) learnServices() {
-	s, ok := r.stores[corev1.SchemeGroupVersion.WithResource("services")]
-	if !ok {
-		return
-	}
-	s.cache.Snapshot().Ascend(s.prefix(""), "", func(it *watchcache.Item) bool {
-		svc := it.Object.(*corev1.Service)
-		for _, problem := range r.services.Learn(svc) {
-			r.cfg.Logger.Warn("a stored service holds what it should not", "service", svc.Namespace+"/"+svc.Name, "problem", problem)
-		}
-		return true
-	})
 }
 
 // Ready is closed once every cache is filled and writes are possible.

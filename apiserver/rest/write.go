@@ -41,7 +41,11 @@ func (k changeKind) String() string { return [...]string{"keep", "put", "remove"
 
 // claim is a reservation outside the object that stands or falls with its write.
 type claim interface {
-	Commit()
+	// Writes are done in the object's own transaction.
+	Writes() []storage.Write
+	// Again finds a way round what the keys of Writes are now, which may change the object.
+	Again(ctx context.Context, now []*storage.KV) error
+	Commit(revision int64)
 	Rollback()
 }
 
@@ -89,9 +93,6 @@ func (s *Store) mutate(ctx context.Context, key string, dryRun bool, decide deci
 			return nil, keep, false, err
 		}
 		if it != nil {
-			if c.kind == remove && !dryRun {
-				s.releaseAddresses(current.Object)
-			}
 			return it, c.kind, current == nil, nil
 		}
 		current, fresh = newest, true
@@ -111,29 +112,68 @@ func (s *Store) write(ctx context.Context, key string, c change, current *watchc
 	if c.claim != nil {
 		defer c.claim.Rollback()
 	}
-	w := storage.Write{Key: key, Expect: revisionOf(current)}
-	if c.kind == put {
-		if w.Value, err = s.encode(key, c.obj); err != nil {
-			return nil, nil, err
+	if c.kind == remove && !dryRun {
+		if c.claim, err = s.giveBack(ctx, current.Object); err != nil {
+			return nil, nil, s.storageError(err)
 		}
 	}
-	if dryRun {
-		return watchcache.NewItem(key, c.obj, w.Expect), nil, nil
-	}
-	res, err := s.reg.storage.Write(ctx, w)
+	res, err := s.transact(ctx, key, c, current, dryRun)
 	if err != nil {
-		return nil, nil, s.storageError(err)
+		return nil, nil, err
+	}
+	if dryRun {
+		return watchcache.NewItem(key, c.obj, revisionOf(current)), nil, nil
 	}
 	if !res.Done {
 		newest, err := s.itemOf(res.Current)
 		return nil, newest, err
 	}
 	if c.claim != nil {
-		c.claim.Commit()
+		c.claim.Commit(res.Revision)
 	}
 	c.obj.SetResourceVersion(formatRevision(res.Revision))
 	s.settle(ctx, res.Revision)
 	return watchcache.NewItem(key, c.obj, res.Revision), nil, nil
+}
+
+// transact writes the object, and what its claim takes and gives back, if the object is as
+// expected. When only the claim's part is not, it is tried anew with what can be had.
+func (s *Store) transact(ctx context.Context, key string, c change, current *watchcache.Item, dryRun bool) (res storage.Result, err error) {
+	w := storage.Write{Key: key, Expect: revisionOf(current)}
+	for {
+		if c.kind == put {
+			if w.Value, err = s.encode(key, c.obj); err != nil {
+				return res, err
+			}
+		}
+		if dryRun {
+			return res, nil
+		}
+		if c.claim != nil {
+			w.With = c.claim.Writes()
+		}
+		if res, err = s.reg.storage.Write(ctx, w); err != nil {
+			return res, s.storageError(err)
+		}
+		stored := int64(0)
+		if res.Current != nil {
+			stored = res.Current.Revision
+		}
+		if res.Done || len(w.With) == 0 || stored != w.Expect {
+			return res, nil
+		}
+		if err := c.claim.Again(ctx, res.With); err != nil {
+			return res, asStatus(err)
+		}
+	}
+}
+
+// asStatus makes sure that a failure has a status.
+func asStatus(err error) error {
+	if _, ok := err.(apierrors.APIStatus); ok {
+		return err
+	}
+	return apierrors.NewInternalError(err)
 }
 
 // settle makes a write of a Namespace visible before it is acknowledged: admission looks

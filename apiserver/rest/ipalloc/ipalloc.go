@@ -1,21 +1,14 @@
-// Package ipalloc hands out the cluster IPs and node ports of Services: each at most
-// once. It owns which are taken; it stores nothing: what is taken is written in the
-// Services themselves, and Learn reads it from there at start.
-//
-// It is right within one process. Several API servers over one store would each hand out
-// addresses from their own view and could give one address twice at the same instant: for
-// them every address needs a key of its own, claimed by compare-and-swap. That is not
-// built yet.
+// Package ipalloc chooses the cluster IPs and node ports of Services: which ranges there are,
+// what is valid in them, and which address to try. It is pure and remembers nothing: that an
+// address is given only once is made certain by who stores it, each under a key of its own.
 package ipalloc
 
 import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"sync"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"slices"
+	"strings"
 )
 
 // Range is an inclusive range of port numbers.
@@ -24,7 +17,8 @@ type Range struct{ First, Last int32 }
 // String returns "30000-32767".
 func (r Range) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
-func (r Range) contains(port int32) bool { return port >= r.First && port <= r.Last }
+// Contains reports whether port is in the range.
+func (r Range) Contains(port int32) bool { return port >= r.First && port <= r.Last }
 
 func (r Range) size() uint64 {
 	if r.Last < r.First {
@@ -33,108 +27,49 @@ func (r Range) size() uint64 {
 	return uint64(r.Last-r.First) + 1
 }
 
-// Services knows which cluster IPs and node ports are taken, and by whom. It is safe for
-// concurrent use.
-type Services struct {
-	cidr   netip.Prefix
-	ports  Range
-	random func() uint64
-
-	mu        sync.Mutex
-	ips       map[netip.Addr]types.UID // guarded by mu
-	nodePorts map[int32]types.UID      // guarded by mu
-}
-
-// New returns an allocator in which nothing is taken. cidr must be IPv4.
-func New(cidr netip.Prefix, ports Range, random func() uint64) *Services {
-	return &Services{
-		cidr: cidr.Masked(), ports: ports, random: random,
-		ips: map[netip.Addr]types.UID{}, nodePorts: map[int32]types.UID{},
+// reserved is the size of the band at the range's start that is given out on demand only
+// while the rest has room, so that ports which somebody asks for are likely to be free.
+func (r Range) reserved() uint64 {
+	if n := r.size(); n >= 16 {
+		return min(max(16, n/32), 128, n)
 	}
+	return 0
 }
 
-// Learn takes what a stored Service holds and returns what is wrong with it: addresses
-// outside the ranges, or held by another Service as well.
-func (s *Services) Learn(svc *corev1.Service) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var problems []string
-	for _, ip := range clusterIPs(svc) {
-		if s.ips[ip] != "" && s.ips[ip] != svc.UID {
-			problems = append(problems, fmt.Sprintf("cluster IP %s is held twice", ip))
+// free finds a port that is not taken.
+func (r Range) free(taken func(Address) bool, random func() uint64) (int32, bool) {
+	n, ok := pick(r.size(), r.reserved(), random, func(n uint64) bool { return taken(Address{Port: r.First + int32(n)}) })
+	return r.First + int32(n), ok
+}
+
+// pick tries all of n numbers, beginning somewhere in the upper band, and the first low ones last.
+func pick(n, low uint64, random func() uint64, taken func(uint64) bool) (uint64, bool) {
+	for _, band := range [][2]uint64{{low, n}, {0, low}} {
+		size := band[1] - band[0]
+		if size == 0 {
 			continue
 		}
-		if !s.cidr.Contains(ip) {
-			problems = append(problems, fmt.Sprintf("cluster IP %s is not within %s", ip, s.cidr))
+		start := random() % size
+		for i := range size {
+			if at := band[0] + (start+i)%size; !taken(at) {
+				return at, true
+			}
 		}
-		s.ips[ip] = svc.UID
 	}
-	for _, port := range nodePorts(svc) {
-		if s.nodePorts[port] != "" && s.nodePorts[port] != svc.UID {
-			problems = append(problems, fmt.Sprintf("node port %d is held twice", port))
-			continue
-		}
-		if !s.ports.contains(port) {
-			problems = append(problems, fmt.Sprintf("node port %d is not within %s", port, s.ports))
-		}
-		s.nodePorts[port] = svc.UID
-	}
-	return problems
+	return 0, false
 }
 
-// Release frees what a Service that is gone held.
-func (s *Services) Release(svc *corev1.Service) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.release(svc.UID, clusterIPs(svc), nodePorts(svc))
-}
+// block is a range of IPv4 addresses.
+type block netip.Prefix
 
-// release frees what owner holds of these. The caller holds mu.
-func (s *Services) release(owner types.UID, ips []netip.Addr, ports []int32) {
-	for _, ip := range ips {
-		if s.ips[ip] == owner {
-			delete(s.ips, ip)
-		}
-	}
-	for _, port := range ports {
-		if s.nodePorts[port] == owner {
-			delete(s.nodePorts, port)
-		}
-	}
-}
-
-// clusterIPs lists the addresses that a Service holds.
-func clusterIPs(svc *corev1.Service) []netip.Addr {
-	var ips []netip.Addr
-	for _, text := range append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...) {
-		if ip, err := netip.ParseAddr(text); err == nil && (len(ips) == 0 || ips[0] != ip) {
-			ips = append(ips, ip)
-		}
-	}
-	return ips
-}
-
-// nodePorts lists the ports that a Service holds.
-func nodePorts(svc *corev1.Service) []int32 {
-	var ports []int32
-	for _, p := range svc.Spec.Ports {
-		if p.NodePort != 0 {
-			ports = append(ports, p.NodePort)
-		}
-	}
-	if svc.Spec.HealthCheckNodePort != 0 {
-		ports = append(ports, svc.Spec.HealthCheckNodePort)
-	}
-	return ports
-}
-
-// first returns the range's first usable address, which is the API server's own.
-func (s *Services) first() netip.Addr { return s.cidr.Addr().Next() }
+// first returns the block's first usable address; of the default one it is the API server's own.
+func (b block) first() netip.Addr { return netip.Prefix(b).Addr().Next() }
 
 // hosts returns how many addresses can be given out, the first one not counted: without the
 // network's own address and the broadcast address.
-func (s *Services) hosts() uint64 {
-	bits := s.cidr.Addr().BitLen() - s.cidr.Bits()
+func (b block) hosts() uint64 {
+	p := netip.Prefix(b)
+	bits := p.Addr().BitLen() - p.Bits()
 	if bits < 2 {
 		return 0
 	}
@@ -142,48 +77,59 @@ func (s *Services) hosts() uint64 {
 }
 
 // nth returns the n-th of hosts().
-func (s *Services) nth(n uint64) netip.Addr {
-	b := s.first().As4()
-	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+1+uint32(n))
-	return netip.AddrFrom4(b)
+func (b block) nth(n uint64) netip.Addr {
+	raw := b.first().As4()
+	binary.BigEndian.PutUint32(raw[:], binary.BigEndian.Uint32(raw[:])+1+uint32(n))
+	return netip.AddrFrom4(raw)
 }
 
-// reserved is the size of the band at the range's start that is given out on demand only
-// while the rest has room, so that well-known addresses (DNS) are likely to be free.
-func (s *Services) reserved() uint64 {
-	n := s.hosts()
+// usable reports whether ip is one of the block that a Service can have.
+func (b block) usable(ip netip.Addr) bool {
+	p := netip.Prefix(b)
+	return p.Contains(ip) && ip != p.Addr() && (b.hosts() == 0 || ip != b.nth(b.hosts()))
+}
+
+// reserved is as with ports: DNS, for instance, has a well-known address.
+func (b block) reserved() uint64 {
+	n := b.hosts()
 	return min(max(16, n/16), 256, n)
 }
 
-// freeIP finds an address. The caller holds mu.
-func (s *Services) freeIP() (netip.Addr, bool) {
-	n, low := s.hosts(), s.reserved()
-	for _, band := range [][2]uint64{{low, n}, {0, low}} {
-		size := band[1] - band[0]
-		if size == 0 {
-			continue
+// Ranges are what addresses come from. The first CIDR is the cluster's own: its first address
+// belongs to the Service default/kubernetes.
+type Ranges struct {
+	CIDRs []netip.Prefix // IPv4, masked
+	Ports Range
+}
+
+// Contains reports whether an address is one that may be given out.
+func (r Ranges) Contains(a Address) bool {
+	if a.Port != 0 {
+		return r.Ports.Contains(a.Port)
+	}
+	return slices.ContainsFunc(r.CIDRs, func(p netip.Prefix) bool { return block(p).usable(a.IP) })
+}
+
+// String names the CIDRs.
+func (r Ranges) String() string {
+	var all []string
+	for _, p := range r.CIDRs {
+		all = append(all, p.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// freeIP finds an address that is not taken, in the first range that has one.
+func (r Ranges) freeIP(taken func(Address) bool, random func() uint64) (netip.Addr, bool) {
+	for i, p := range r.CIDRs {
+		b := block(p)
+		n, ok := pick(b.hosts(), b.reserved(), random, func(n uint64) bool { return taken(Address{IP: b.nth(n)}) })
+		if ok {
+			return b.nth(n), true
 		}
-		start := s.random() % size
-		for i := range size {
-			if ip := s.nth(band[0] + (start+i)%size); s.ips[ip] == "" {
-				return ip, true
-			}
+		if first := b.first(); i > 0 && b.usable(first) && !taken(Address{IP: first}) {
+			return first, true
 		}
 	}
 	return netip.Addr{}, false
-}
-
-// freePort finds a node port. The caller holds mu.
-func (s *Services) freePort() (int32, bool) {
-	n := s.ports.size()
-	if n == 0 {
-		return 0, false
-	}
-	start := s.random() % n
-	for i := range n {
-		if port := s.ports.First + int32((start+i)%n); s.nodePorts[port] == "" {
-			return port, true
-		}
-	}
-	return 0, false
 }

@@ -4,24 +4,25 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
-func allocator(cidr string) *Services {
-	var mu sync.Mutex
-	r := rand.New(rand.NewPCG(1, 1))
-	return New(netip.MustParsePrefix(cidr), Range{30000, 30009}, func() uint64 { mu.Lock(); defer mu.Unlock(); return r.Uint64() })
+func ranges(cidrs ...string) Ranges {
+	r := Ranges{Ports: Range{30000, 30009}}
+	for _, c := range cidrs {
+		r.CIDRs = append(r.CIDRs, netip.MustParsePrefix(c))
+	}
+	return r
 }
 
-func service(uid string, change ...func(*corev1.Service)) *corev1.Service {
+func service(name string, change ...func(*corev1.Service)) *corev1.Service {
 	svc := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: uid, Namespace: "ns", UID: types.UID(uid)},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}},
 	}
 	for _, f := range change {
@@ -43,30 +44,46 @@ func nodePort(ports ...int32) func(*corev1.Service) {
 	}
 }
 
-func assign(t *testing.T, s *Services, svc, old *corev1.Service) *Claim {
+// book is what is taken, in these tests.
+type book struct {
+	taken  map[Address]bool
+	random *rand.Rand
+}
+
+func newBook() *book { return &book{map[Address]bool{}, rand.New(rand.NewPCG(1, 1))} }
+
+func (b *book) assign(t *testing.T, r Ranges, svc, old *corev1.Service) Claim {
 	t.Helper()
-	c, errs := s.Assign(svc, old)
+	c, errs := r.Assign(svc, old, func(a Address) bool { return b.taken[a] }, b.random.Uint64)
 	if len(errs) > 0 {
 		t.Fatal(errs.ToAggregate())
+	}
+	for _, a := range c.Take {
+		if b.taken[a] {
+			t.Errorf("%s was given twice", a)
+		}
+		b.taken[a] = true
+	}
+	for _, a := range c.Drop {
+		delete(b.taken, a)
 	}
 	return c
 }
 
 func TestAssignDefaults(t *testing.T) {
-	s := allocator("10.96.0.0/16")
+	b, r := newBook(), ranges("10.96.0.0/16")
 	svc := service("a")
-	assign(t, s, svc, nil).Commit()
-	if got := svc.Spec; !s.cidr.Contains(netip.MustParseAddr(got.ClusterIP)) || got.ClusterIPs[0] != got.ClusterIP ||
+	b.assign(t, r, svc, nil)
+	if got := svc.Spec; !r.CIDRs[0].Contains(netip.MustParseAddr(got.ClusterIP)) || got.ClusterIPs[0] != got.ClusterIP ||
 		got.IPFamilies[0] != corev1.IPv4Protocol || *got.IPFamilyPolicy != corev1.IPFamilyPolicySingleStack {
 		t.Errorf("spec = %+v", got)
 	}
 	headless := service("b", ip("None"))
-	assign(t, s, headless, nil).Commit()
-	if headless.Spec.ClusterIPs[0] != "None" || len(s.ips) != 1 {
-		t.Errorf("headless = %+v, %d taken", headless.Spec, len(s.ips))
+	if c := b.assign(t, r, headless, nil); headless.Spec.ClusterIPs[0] != "None" || len(c.Take) != 0 {
+		t.Errorf("headless = %+v, takes %v", headless.Spec, c.Take)
 	}
 	external := service("c", func(svc *corev1.Service) { svc.Spec.Type = corev1.ServiceTypeExternalName })
-	assign(t, s, external, nil).Commit()
+	b.assign(t, r, external, nil)
 	if external.Spec.ClusterIP != "" || external.Spec.ClusterIPs != nil || external.Spec.IPFamilies != nil {
 		t.Errorf("external name = %+v", external.Spec)
 	}
@@ -79,143 +96,106 @@ func TestAssignRefuses(t *testing.T) {
 		svc  *corev1.Service
 		says string
 	}{
-		{"a taken address", service("a", ip("10.96.0.10")), "failed to allocate IP 10.96.0.10: provided IP is already allocated"},
-		{"an address outside", service("a", ip("10.97.0.1")), "is not in the valid range. The range of valid IPs is 10.96.0.0/16"},
+		{"an address outside", service("a", ip("10.97.0.1")), "is not in the valid range. The range of valid IPs is 10.96.0.0/16, 10.98.0.0/24"},
 		{"the network's address", service("a", ip("10.96.0.0")), "is not in the valid range"},
 		{"the broadcast address", service("a", ip("10.96.255.255")), "is not in the valid range"},
 		{"the API server's address", service("a", ip("10.96.0.1")), "reserved for the API server"},
 		{"no address", service("a", ip("ten")), "not a valid IP address"},
-		{"a taken port", service("a", nodePort(30005)), "spec.ports[0].nodePort: Invalid value: 30005: provided port is already allocated"},
 		{"a port outside", service("a", nodePort(80)), "provided port is not in the valid range. The range of valid ports is 30000-30009"},
 		{"two families", service("a", func(svc *corev1.Service) { svc.Spec.IPFamilyPolicy = &dual }), "single-stack"},
 		{"IPv6", service("a", func(svc *corev1.Service) { svc.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} }), "not configured on this cluster"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := allocator("10.96.0.0/16")
-			assign(t, s, service("other", nodePort(30005), ip("10.96.0.10")), nil).Commit()
-			_, errs := s.Assign(tc.svc, nil)
+			_, errs := ranges("10.96.0.0/16", "10.98.0.0/24").Assign(tc.svc, nil, func(Address) bool { return false }, func() uint64 { return 0 })
 			if len(errs) == 0 || !strings.Contains(errs.ToAggregate().Error(), tc.says) {
 				t.Errorf("errors = %v, want %q", errs, tc.says)
-			}
-			if len(s.ips) != 1 || len(s.nodePorts) != 1 {
-				t.Errorf("a refused service holds something: %v, %v", s.ips, s.nodePorts)
 			}
 		})
 	}
 }
 
-func TestAPIServiceHasTheFirstAddress(t *testing.T) {
-	s := allocator("10.0.0.0/29") // 6 hosts
-	for i := range 5 {
+func TestRangesAreUsedUp(t *testing.T) {
+	b, r := newBook(), ranges("10.0.0.0/29", "10.1.0.0/30") // 5 and 2 addresses
+	for i := range 7 {
 		svc := service(fmt.Sprint(i))
-		assign(t, s, svc, nil).Commit()
+		b.assign(t, r, svc, nil)
 		if svc.Spec.ClusterIP == "10.0.0.1" {
 			t.Error("an ordinary service got the first address")
 		}
+		if second := strings.HasPrefix(svc.Spec.ClusterIP, "10.1."); second != (i >= 5) {
+			t.Errorf("service %d has %s: the second range is for when the first is full", i, svc.Spec.ClusterIP)
+		}
 	}
-	if _, errs := s.Assign(service("late"), nil); len(errs) == 0 || !strings.Contains(errs[0].Error(), "range 10.0.0.0/29 is full") {
+	_, errs := r.Assign(service("late"), nil, func(a Address) bool { return b.taken[a] }, b.random.Uint64)
+	if len(errs) == 0 || !strings.Contains(errs[0].Error(), "range 10.0.0.0/29, 10.1.0.0/30 is full") {
 		t.Errorf("errors = %v", errs)
 	}
-	api := service("api", func(svc *corev1.Service) { svc.Namespace, svc.Name = "default", "kubernetes" })
-	assign(t, s, api, nil).Commit()
-	if api.Spec.ClusterIP != "10.0.0.1" {
-		t.Errorf("the API's address = %s", api.Spec.ClusterIP)
+	own := service("kubernetes", func(svc *corev1.Service) { svc.Namespace = "default" })
+	b.assign(t, r, own, nil)
+	if own.Spec.ClusterIP != "10.0.0.1" {
+		t.Errorf("the API's address = %s", own.Spec.ClusterIP)
 	}
 }
 
-func TestClaimStandsOrFallsWithTheWrite(t *testing.T) {
-	s := allocator("10.96.0.0/16")
+func TestUpdatesTakeAndDrop(t *testing.T) {
+	b, r := newBook(), ranges("10.96.0.0/16")
 	first := service("a", nodePort(30001, 0), ip("10.96.5.5"))
-	c := assign(t, s, first, nil)
-	c.Rollback()
-	if len(s.ips)+len(s.nodePorts) != 0 {
-		t.Fatalf("after a rollback: %v, %v", s.ips, s.nodePorts)
+	if c := b.assign(t, r, first, nil); len(c.Take) != 3 || len(c.Drop) != 0 {
+		t.Errorf("a new service: %+v", c)
 	}
-	first.Spec.Ports[1].NodePort = 0
-	c = assign(t, s, first, nil)
-	c.Commit()
-	c.Rollback() // too late: nothing happens
-
 	changed := first.DeepCopy()
 	changed.Spec.Ports = changed.Spec.Ports[:1]
 	changed.Spec.Ports[0].NodePort = 30002
-	assign(t, s, changed, first).Rollback()
-	if s.nodePorts[30001] != "a" || s.nodePorts[30002] != "" || len(s.nodePorts) != 2 {
-		t.Errorf("after an update that failed: %v", s.nodePorts)
+	c := b.assign(t, r, changed, first)
+	if len(c.Take) != 1 || c.Take[0].Port != 30002 || len(c.Drop) != 2 {
+		t.Errorf("another port: %+v", c)
 	}
-	assign(t, s, changed, first).Commit()
-	if s.nodePorts[30002] != "a" || len(s.nodePorts) != 1 {
-		t.Errorf("after the update: %v", s.nodePorts)
+	if c := b.assign(t, ranges("10.97.0.0/16"), changed.DeepCopy(), changed); len(c.Take)+len(c.Drop) != 0 {
+		t.Errorf("what a service has it keeps, wherever it is: %+v", c)
 	}
-	s.Release(changed)
-	if len(s.ips)+len(s.nodePorts) != 0 {
-		t.Errorf("after the deletion: %v, %v", s.ips, s.nodePorts)
+	external := changed.DeepCopy()
+	external.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName}
+	if c := b.assign(t, r, external, changed); len(c.Drop) != 2 || len(b.taken) != 0 {
+		t.Errorf("no addresses any more: %+v, left %v", c, b.taken)
 	}
 }
 
 func TestOneNodePortForBothProtocols(t *testing.T) {
-	s := allocator("10.96.0.0/16")
+	b, r := newBook(), ranges("10.96.0.0/16")
 	svc := service("dns", func(svc *corev1.Service) {
-		svc.Spec.Type = corev1.ServiceTypeNodePort
+		svc.Spec.Type = corev1.ServiceTypeLoadBalancer
+		svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
 		svc.Spec.Ports = []corev1.ServicePort{{Port: 53, Protocol: corev1.ProtocolUDP}, {Port: 53, Protocol: corev1.ProtocolTCP}, {Port: 54, Protocol: corev1.ProtocolTCP}}
 	})
-	assign(t, s, svc, nil)
+	c := b.assign(t, r, svc, nil)
 	p := svc.Spec.Ports
-	if p[0].NodePort == 0 || p[0].NodePort != p[1].NodePort || p[2].NodePort == p[0].NodePort {
-		t.Errorf("ports = %+v", p)
+	if p[0].NodePort == 0 || p[0].NodePort != p[1].NodePort || p[2].NodePort == p[0].NodePort || svc.Spec.HealthCheckNodePort == p[2].NodePort || len(c.Take) != 4 {
+		t.Errorf("ports = %+v, health %d, takes %v", p, svc.Spec.HealthCheckNodePort, c.Take)
+	}
+	for _, a := range c.Take {
+		if path, value := Where(svc, a); path == nil || value == nil {
+			t.Errorf("where is %s?", a)
+		}
 	}
 }
 
-func TestLearn(t *testing.T) {
-	s := allocator("10.96.0.0/16")
-	if problems := s.Learn(service("a", ip("10.96.0.7"), nodePort(30003))); problems != nil {
-		t.Errorf("problems = %v", problems)
+// TestBands: what is chosen comes from the upper part of a range first, so that the addresses
+// that people like to ask for are likely to be free.
+func TestBands(t *testing.T) {
+	r := Ranges{CIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, Ports: Range{30000, 32767}}
+	low := block(r.CIDRs[0]).reserved()
+	if low != 16 || r.Ports.reserved() != 86 {
+		t.Errorf("the lower bands are %d addresses and %d ports", low, r.Ports.reserved())
 	}
-	if problems := s.Learn(service("b", ip("10.96.0.7"), nodePort(30003))); len(problems) != 2 {
-		t.Errorf("problems = %v, want both held twice", problems)
+	b := newBook()
+	for i := range 200 {
+		svc := service(fmt.Sprint(i), nodePort(0))
+		b.assign(t, r, svc, nil)
+		if at := netip.MustParseAddr(svc.Spec.ClusterIP).As4()[3]; at < 2+16 || svc.Spec.Ports[0].NodePort < 30086 {
+			t.Errorf("%s and %d are of the lower bands", svc.Spec.ClusterIP, svc.Spec.Ports[0].NodePort)
+		}
 	}
-	if problems := s.Learn(service("c", ip("1.2.3.4"), nodePort(3))); len(problems) != 2 {
-		t.Errorf("problems = %v, want both outside", problems)
-	}
-	if _, errs := s.Assign(service("d", ip("10.96.0.7")), nil); len(errs) == 0 {
-		t.Error("a learned address was given away")
-	}
-}
-
-func TestNothingIsGivenTwice(t *testing.T) {
-	s := allocator("10.0.0.0/24")
-	var mu sync.Mutex
-	holders := map[string]string{}
-	var wg sync.WaitGroup
-	for w := range 8 {
-		wg.Go(func() {
-			for i := range 200 {
-				svc := service(fmt.Sprintf("%d-%d", w, i))
-				c, errs := s.Assign(svc, nil)
-				if len(errs) > 0 {
-					t.Error(errs.ToAggregate())
-					return
-				}
-				if i%3 == 0 {
-					c.Rollback()
-					continue
-				}
-				mu.Lock()
-				if other, taken := holders[svc.Spec.ClusterIP]; taken {
-					t.Errorf("%s belongs to %s and %s", svc.Spec.ClusterIP, other, svc.Name)
-				}
-				holders[svc.Spec.ClusterIP] = svc.Name
-				mu.Unlock()
-				c.Commit()
-				mu.Lock()
-				delete(holders, svc.Spec.ClusterIP)
-				mu.Unlock()
-				s.Release(svc)
-			}
-		})
-	}
-	wg.Wait()
-	if len(s.ips) != 0 {
-		t.Errorf("%d addresses leaked", len(s.ips))
+	if all := Addresses(service("a", ip("10.0.0.9"), nodePort(1, 1, 2))); !slices.Equal(all, []Address{{IP: netip.MustParseAddr("10.0.0.9")}, {Port: 1}, {Port: 2}}) {
+		t.Errorf("%v", all)
 	}
 }
