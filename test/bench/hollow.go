@@ -36,7 +36,7 @@ func (b *bench) hollow(ctx context.Context) error {
 		return err
 	}
 	defer nodes.stop()
-	registered, err := waitNodes(ctx, m, nodes.began)
+	registered, err := waitNodes(ctx, m, nodes.began, hollowNodes)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func rssOf(p *process) string {
 }
 
 // waitNodes returns how long after began all nodes were Ready.
-func waitNodes(ctx context.Context, m *master, began time.Time) (time.Duration, error) {
+func waitNodes(ctx context.Context, m *master, began time.Time, count int) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	clients, err := kubernetes.NewForConfig(m.config)
@@ -95,12 +95,12 @@ func waitNodes(ctx context.Context, m *master, began time.Time) (time.Duration, 
 	ready := map[string]bool{}
 	for e := range w.ResultChan() {
 		if node, ok := e.Object.(*corev1.Node); ok && nodeReady(node) {
-			if ready[node.Name] = true; len(ready) == hollowNodes {
+			if ready[node.Name] = true; len(ready) == count {
 				return time.Since(began), nil
 			}
 		}
 	}
-	return 0, fmt.Errorf("only %d of %d nodes became Ready", len(ready), hollowNodes)
+	return 0, fmt.Errorf("only %d of %d nodes became Ready", len(ready), count)
 }
 
 func nodeReady(n *corev1.Node) bool {

@@ -22,14 +22,17 @@ func (b *bench) lists(ctx context.Context, c *rest.Config, ns string) error {
 	}
 	sender := newSender()
 	defer sender.Close()
-	for _, format := range []struct{ name, media string }{
-		{"JSON", runtime.ContentTypeJSON}, {"protobuf", runtime.ContentTypeProtobuf},
+	for _, format := range []struct{ name, query, media string }{
+		{"JSON", "", runtime.ContentTypeJSON}, {"protobuf", "", runtime.ContentTypeProtobuf},
+		{"as a table", "", "application/json;as=Table;v=v1;g=meta.k8s.io"},
+		{"protobuf, the first 500", "?limit=500", runtime.ContentTypeProtobuf},
+		{"protobuf, one in a hundred by label", "?labelSelector=hundredth%3D77", runtime.ContentTypeProtobuf},
 	} {
 		var took, limit []time.Duration
 		var size int64
 		for range listRounds {
 			var d time.Duration
-			if size, d, err = fetch(ctx, client, c.Host+"/api/v1/namespaces/"+ns+"/pods", format.media); err != nil {
+			if size, d, err = fetch(ctx, client, c.Host+"/api/v1/namespaces/"+ns+"/pods"+format.query, format.media); err != nil {
 				return err
 			}
 			took = append(took, d)

@@ -36,7 +36,9 @@ type section struct {
 var sections = []section{
 	{"cold", "cold start of the control plane, memory when idle", (*bench).coldStart},
 	{"api", "creates and lists over HTTP, beside etcd alone", (*bench).ownAPI},
+	{"watchers", "thousands of watchers", (*bench).watchers},
 	{"hollow", "scheduling onto 1,000 simulated nodes", (*bench).hollow},
+	{"workloads", "Deployments, StatefulSets and Jobs on simulated nodes", (*bench).workloads},
 	{"pods", "real pods, beside containerd alone", (*bench).realPods},
 }
 
