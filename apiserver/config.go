@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -67,6 +68,8 @@ type Config struct {
 	Logger    *slog.Logger
 	Rand      func() uint64 // must be safe for concurrent use
 	Decisions *decision.Log // served at /debug/decisions
+	// Why answers GET …/pods/NAME/why: where a pod runs, and why not elsewhere. Optional.
+	Why http.Handler
 }
 
 func (c *Config) setDefaults() {

@@ -35,6 +35,9 @@ func (s *Server) routes() http.Handler {
 	h.Handle("/openapi/", openapi.New(s.registry.Descriptors, discovery.Version.GitVersion))
 	h.Handle("/metrics", promhttp.HandlerFor(numbers, promhttp.HandlerOpts{}))
 	h.Handle("/debug/decisions", http.HandlerFunc(s.decisions))
+	if s.cfg.Why != nil {
+		h.Answer("", "pods", "why", s.cfg.Why)
+	}
 	if s.cfg.Profiling {
 		h.Handle("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
 		h.Handle("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))

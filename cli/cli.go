@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/plugin"
 
 	"github.com/miniorch/miniorch/cli/cluster"
+	"github.com/miniorch/miniorch/cli/why"
 )
 
 const name = "miniorchctl"
@@ -22,16 +23,17 @@ const name = "miniorchctl"
 // NewCommand returns the root command for the given arguments (os.Args).
 func NewCommand(args []string) *cobra.Command {
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag()
 	root := kubectl.NewDefaultKubectlCommandWithArgs(kubectl.KubectlOptions{
 		PluginHandler: kubectl.NewDefaultPluginHandler(plugin.ValidPluginFilenamePrefixes),
 		Arguments:     args,
-		ConfigFlags:   genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag(),
+		ConfigFlags:   flags,
 		IOStreams:     streams,
 	})
 	root.Use = name
 	root.Short = "miniorchctl controls miniorch clusters"
-	root.Long = "miniorchctl controls miniorch clusters: all of kubectl's verbs, and `cluster`, which makes a cluster on this machine."
-	root.AddCommand(own(cluster.NewCommand()))
+	root.Long = "miniorchctl controls miniorch clusters: all of kubectl's verbs, `cluster`, which makes a cluster on this machine, and `why`, which asks the scheduler about a pod."
+	root.AddCommand(own(cluster.NewCommand()), own(why.NewCommand(flags, streams)))
 	rename(root)
 	return root
 }

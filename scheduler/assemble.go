@@ -42,6 +42,16 @@ func Profiles(c *config.Configuration, p Parts) ([]framework.Profile, error) {
 	return all, nil
 }
 
+// Check reports what is wrong with a configuration file, as far as it can be told without a
+// cluster.
+func Check(c *config.Configuration) error {
+	all, err := Profiles(c, Parts{})
+	if err == nil {
+		_, err = newProfiles(all)
+	}
+	return err
+}
+
 // assembly is a profile on its way from what the file says to plugins.
 type assembly struct {
 	*config.Profile

@@ -21,6 +21,7 @@ import (
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
 	"github.com/miniorch/miniorch/pkg/reconcile"
+	"github.com/miniorch/miniorch/scheduler/config"
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
@@ -37,7 +38,9 @@ type Config struct {
 	Decisions *decision.Log    // nil drops them
 	Recorder  Recorder         // nil drops events
 
-	// Profiles are the plugins for each name that pods ask for; default: DefaultProfile. All
+	// Configuration is what a KubeSchedulerConfiguration file says; nil: nothing.
+	Configuration *config.Configuration
+	// Profiles are the plugins for each name that pods ask for; default: those of Configuration. All
 	// sort the queue in the same way.
 	Profiles []framework.Profile
 	// BackoffMin and BackoffMax are the first and the longest pause after failed attempts;
@@ -52,7 +55,7 @@ type Config struct {
 	Unconfirmed time.Duration
 }
 
-func (c Config) withDefaults(t client.Transport, informers *client.Informers) Config {
+func (c Config) withDefaults(t client.Transport, informers *client.Informers) (Config, error) {
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
 	}
@@ -66,7 +69,14 @@ func (c Config) withDefaults(t client.Transport, informers *client.Informers) Co
 		c.Recorder = (*client.Recorder)(nil)
 	}
 	if len(c.Profiles) == 0 {
-		c.Profiles = []framework.Profile{DefaultProfile(Parts{t, informers, c.Recorder, c.Clock})}
+		var err error
+		if c.Profiles, err = Profiles(c.Configuration, Parts{t, informers, c.Recorder, c.Clock}); err != nil {
+			return c, err
+		}
+	}
+	if f := c.Configuration; f != nil {
+		c.BackoffMin = seconds(f.PodInitialBackoffSeconds, c.BackoffMin)
+		c.BackoffMax = seconds(f.PodMaxBackoffSeconds, c.BackoffMax)
 	}
 	if c.BackoffMin == 0 {
 		c.BackoffMin = time.Second
@@ -83,7 +93,15 @@ func (c Config) withDefaults(t client.Transport, informers *client.Informers) Co
 	if c.Unconfirmed == 0 {
 		c.Unconfirmed = 30 * time.Second
 	}
-	return c
+	return c, nil
+}
+
+// seconds returns what a file says, or else as it is.
+func seconds(said *int64, is time.Duration) time.Duration {
+	if said == nil {
+		return is
+	}
+	return time.Duration(*said) * time.Second
 }
 
 // Scheduler assigns pods to nodes. Its view is kept by informer handlers from New on, so
@@ -120,7 +138,10 @@ const (
 
 // New returns a scheduler that reads through informers and writes through t.
 func New(t client.Transport, informers *client.Informers, cfg Config) (*Scheduler, error) {
-	cfg = cfg.withDefaults(t, informers)
+	cfg, err := cfg.withDefaults(t, informers)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the scheduler: %w", err)
+	}
 	p, err := newProfiles(cfg.Profiles)
 	if err != nil {
 		return nil, fmt.Errorf("building the scheduler: %w", err)
@@ -141,6 +162,9 @@ func New(t client.Transport, informers *client.Informers, cfg Config) (*Schedule
 	client.InformerFor[*corev1.Namespace](informers).Handle(s.onNamespace)
 	for _, profile := range cfg.Profiles {
 		framework.Events(profile, s.onEvent)
+	}
+	if f := cfg.Configuration; f != nil && unserved(f) != "" {
+		s.log.Warn("some settings of the scheduler's configuration file have no effect here", "settings", unserved(f))
 	}
 	return s, nil
 }

@@ -43,6 +43,7 @@ type Handler struct {
 	metrics  *metrics
 	router   *mux.Router
 	chain    http.Handler
+	answers  map[answer]http.Handler
 	reading  chan struct{} // as many tokens as requests may be served at once
 	writing  chan struct{}
 }
@@ -54,6 +55,7 @@ func New(registry *rest.Registry, cfg Config) *Handler {
 		// Names are matched as they were sent, so that an encoded slash can never move a
 		// request to another resource; nothing is cleaned up and nobody redirected.
 		router:  mux.NewRouter().UseEncodedPath().SkipClean(true),
+		answers: make(map[answer]http.Handler),
 		reading: make(chan struct{}, cfg.MaxInFlight),
 		writing: make(chan struct{}, cfg.MaxMutatingInFlight),
 	}
@@ -72,6 +74,16 @@ func (h *Handler) Handle(path string, handler http.Handler) {
 		return
 	}
 	h.router.Handle(path, h.path(handler))
+}
+
+// answer is a question about single objects of a kind: GET …/RESOURCE/NAME/SUBRESOURCE.
+type answer struct{ group, resource, subresource string }
+
+// Answer lets somebody else answer a question about single objects of a kind. The authorizer is
+// asked about it as a subresource; the path values namespace and name say which object it is.
+// No client finds it by discovery. It is called before the first request.
+func (h *Handler) Answer(group, resource, subresource string, handler http.Handler) {
+	h.answers[answer{group, resource, subresource}] = handler
 }
 
 // ServeHTTP implements http.Handler.
@@ -171,6 +183,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, sent target) err
 		if err := h.authorize(r.Context(), t.attributes(user, verb)); err != nil {
 			return err
 		}
+	}
+	if other := h.answers[answer{t.group, t.resource, t.subresource}]; other != nil && t.name != "" && verb == "get" {
+		return h.limited(w, r, func(r *http.Request) error {
+			r.SetPathValue("namespace", t.namespace)
+			r.SetPathValue("name", t.name)
+			other.ServeHTTP(w, r)
+			return nil
+		})
 	}
 	s, err := h.find(t)
 	if err != nil {

@@ -20,7 +20,6 @@ import (
 	"github.com/miniorch/miniorch/controllers"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
-	"github.com/miniorch/miniorch/scheduler"
 )
 
 // keptDecisions bounds the log of decisions that /debug/decisions serves.
@@ -72,7 +71,8 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	server, err := newServer(o, store, listener, security, logger, decisions)
+	why := &explainer{}
+	server, err := newServer(o, store, listener, security, logger, decisions, why)
 	if err != nil {
 		return err
 	}
@@ -92,16 +92,7 @@ func run(ctx context.Context, o options) error {
 		return nil
 	})
 	if !o.disabled("scheduler") {
-		group.Go(func() error {
-			return o.lead(ctx, server, auth.UserScheduler, "kube-scheduler", logger, func(ctx context.Context, transport client.Transport, informers *client.Informers) error {
-				recorder := client.NewRecorder(transport, "default-scheduler", client.RecorderConfig{Config: client.Config{Logger: logger}})
-				s, err := scheduler.New(transport, informers, scheduler.Config{Logger: logger, Decisions: decisions, Recorder: recorder})
-				if err != nil {
-					return err
-				}
-				return together(ctx, informers.Run, recorder.Run, s.Run)
-			})
-		})
+		group.Go(func() error { return o.schedule(ctx, server, why, decisions, logger) })
 	}
 	if !o.disabled("controllers") {
 		group.Go(func() error {

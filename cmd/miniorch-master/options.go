@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/miniorch/miniorch/controllers"
+	"github.com/miniorch/miniorch/scheduler/config"
 )
 
 // components are what --disable takes, besides names of single controllers.
@@ -38,6 +39,7 @@ type options struct {
 	TokenFile        string
 	LeaderElect      bool
 	NodeMonitorGrace time.Duration
+	Scheduler        *config.Configuration // nil: the defaults
 	Profiling        bool
 	Verbose          bool
 }
@@ -72,6 +74,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.Name, "name", host, "this master's name among several")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "run scheduler and controllers only while holding their Lease (default true with --etcd-servers)")
 	flags.DurationVar(&o.NodeMonitorGrace, "node-monitor-grace-period", 40*time.Second, "how long a node may miss its heartbeats before it is NotReady")
+	schedulerConfig := flags.String("scheduler-config", "", "file with a KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1)")
 	flags.BoolVar(&o.Profiling, "profiling", false, "serve /debug/pprof to administrators")
 	flags.BoolVarP(&o.Verbose, "verbose", "v", false, "log more")
 	if err := flags.Parse(args); err != nil {
@@ -82,6 +85,9 @@ func parse(args []string) (options, error) {
 	}
 	if !flags.Changed("leader-elect") {
 		o.LeaderElect = len(o.Etcd.Servers) > 0
+	}
+	if o.Scheduler, err = readSchedulerConfig(*schedulerConfig); err != nil {
+		return o, err
 	}
 	return o.check(*bind, *advertise, *pods, *services)
 }

@@ -100,9 +100,9 @@ func (s openedStore) watch(ctx context.Context) error {
 	}
 }
 
-func newServer(o options, store storage.Store, listener net.Listener, security *apiserver.Security, logger *slog.Logger, decisions *decision.Log) (*apiserver.Server, error) {
+func newServer(o options, store storage.Store, listener net.Listener, security *apiserver.Security, logger *slog.Logger, decisions *decision.Log, why *explainer) (*apiserver.Server, error) {
 	config := apiserver.Config{
-		Listener: listener, Logger: logger, Decisions: decisions, Profiling: o.Profiling,
+		Listener: listener, Logger: logger, Decisions: decisions, Why: why, Profiling: o.Profiling,
 		AdvertiseAddress: o.published(), AdvertisePort: int32(port(listener)), ServiceCIDR: o.ServiceCIDR,
 	}
 	security.Apply(&config)
