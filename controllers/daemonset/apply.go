@@ -81,7 +81,7 @@ func (c *Controller) remove(ctx context.Context, key reconcile.Key, o observed, 
 	node := targetOf(d.Pod)
 	switch d.Pod.Status.Phase {
 	case corev1.PodFailed:
-		c.failures.note(o.place(node), o.Now)
+		c.failures.Note(o.Set.UID, node, o.Now)
 		c.cfg.Eventf(o.Set, corev1.EventTypeWarning, "FailedDaemonPod", "Found failed daemon pod %s/%s on node %s, will try to kill it", d.Pod.Namespace, d.Pod.Name, node)
 	case corev1.PodSucceeded:
 		c.cfg.Eventf(o.Set, corev1.EventTypeNormal, "SucceededDaemonPod", "Found succeeded daemon pod %s/%s on node %s, will try to delete it", d.Pod.Namespace, d.Pod.Name, node)

@@ -27,6 +27,9 @@ import (
 
 var kind = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
 
+// maxWait is how long a failed pod stays at most that fails again and again.
+const maxWait = 15 * time.Minute
+
 // safetyRecheck is when a set is looked at again whose expected events have not come.
 const safetyRecheck = time.Minute
 
@@ -46,8 +49,8 @@ type Controller struct {
 	podClaimer      ownership.Claimer[*appsv1.DaemonSet, *corev1.Pod]
 	revisionClaimer ownership.Claimer[*appsv1.DaemonSet, *appsv1.ControllerRevision]
 	expect          *reconcile.Expectations
-	seen            names.Register // by set and node
-	failures        failures
+	seen            names.Register     // by set and node
+	failures        *children.Failures // by set and node
 	loop            *reconcile.Loop
 }
 
@@ -67,6 +70,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	c.podClaimer = ownership.Claimer[*appsv1.DaemonSet, *corev1.Pod]{Kind: kind, Owners: c.set, Children: c.pod}
 	c.revisionClaimer = ownership.Claimer[*appsv1.DaemonSet, *appsv1.ControllerRevision]{Kind: kind, Owners: c.set, Children: c.revision}
 	c.expect = reconcile.NewExpectations(c.cfg.Clock)
+	c.failures = children.NewFailures(maxWait)
 	c.loop = reconcile.New("daemonset", c, c.cfg.Loop(2))
 	ownership.Index(c.pods)
 	ownership.Index(c.revisions)
@@ -116,7 +120,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 
 // observe reads the view, and claims pods and revisions.
 func (c *Controller) observe(ctx context.Context, set *appsv1.DaemonSet) (observed, error) {
-	o := observed{Set: set, Nodes: c.nodes.List("", nil), Now: c.cfg.Clock.Now(), Wait: c.failures.wait}
+	o := observed{Set: set, Nodes: c.nodes.List("", nil), Now: c.cfg.Clock.Now(), Wait: c.failures.Wait}
 	// Before the pods are read, or what comes between is counted as read:
 	o.Name = c.nextName(set, o.Nodes)
 	var err error

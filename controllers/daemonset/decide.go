@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/controllers/history"
@@ -26,15 +27,10 @@ type observed struct {
 	Revisions []*appsv1.ControllerRevision
 	Now       time.Time
 	// Wait tells how long a node must be left alone because the set's pods fail there.
-	Wait func(place place, now time.Time) time.Duration
+	Wait func(set types.UID, node string, now time.Time) time.Duration
 	// Name returns the name of the next pod for a node.
 	Name func(node string) string
 }
-
-// place is where at most one pod of a set runs.
-type place struct{ set, node string }
-
-func (o observed) place(node string) place { return place{string(o.Set.UID), node} }
 
 // Creation is a pod that is to come.
 type Creation struct{ Node, Name string }

@@ -73,8 +73,8 @@ func scene(set *appsv1.DaemonSet, text string) observed {
 	all := revisions(set, 2)
 	o := observed{
 		Set: set, Revisions: all, Now: now, Name: func(node string) string { return "agent-" + node },
-		Wait: func(p place, _ time.Time) time.Duration {
-			if p.node == "bad" {
+		Wait: func(_ types.UID, node string, _ time.Time) time.Duration {
+			if node == "bad" {
 				return 5 * time.Second
 			}
 			return 0
@@ -221,28 +221,5 @@ func TestNewPod(t *testing.T) {
 	}
 	if set.Spec.Template.Spec.Affinity != nil || len(set.Spec.Template.Labels) != 1 {
 		t.Error("the template was changed")
-	}
-}
-
-func TestFailures(t *testing.T) {
-	var f failures
-	p := place{"s", "n"}
-	var waits []string
-	at := now
-	for range 12 {
-		f.note(p, at)
-		w := f.wait(p, at)
-		waits = append(waits, w.String())
-		at = at.Add(w)
-	}
-	if got, want := strings.Join(waits, " "), "1s 2s 4s 8s 16s 32s 1m4s 2m8s 4m16s 8m32s 15m0s 15m0s"; got != want {
-		t.Errorf("waits are %s, want %s", got, want)
-	}
-	if f.note(p, at.Add(time.Hour)); f.wait(p, at.Add(time.Hour)) != firstWait {
-		t.Error("an hour of peace is not rewarded")
-	}
-	f.forget("s")
-	if len(f.at) > 0 {
-		t.Error("a set that is gone is remembered")
 	}
 }

@@ -20,7 +20,7 @@ func (c *Controller) forget(old, set *appsv1.DaemonSet) {
 		return
 	}
 	c.expect.Forget(reconcile.Key{Namespace: old.Namespace, Name: old.Name})
-	c.failures.forget(string(old.UID))
+	c.failures.Forget(old.UID)
 	c.seen.ForgetAll(func(owner types.UID) bool { return strings.HasPrefix(string(owner), string(old.UID)+"/") })
 }
 
@@ -82,7 +82,7 @@ func (c *Controller) keysOfNode(old, n *corev1.Node) []reconcile.Key {
 		return nil
 	}
 	if n == nil {
-		c.failures.leave(old.Name)
+		c.failures.Leave(old.Name)
 		c.seen.ForgetAll(func(owner types.UID) bool { return strings.HasSuffix(string(owner), "/"+old.Name) })
 	}
 	var keys []reconcile.Key

@@ -25,7 +25,7 @@ func (s *step) tend(n *corev1.Node) {
 		switch {
 		case p.DeletionTimestamp != nil:
 		case p.Status.Phase == corev1.PodFailed:
-			if wait := s.Wait(s.place(n.Name), s.Now); wait > 0 {
+			if wait := s.Wait(s.Set.UID, n.Name, s.Now); wait > 0 {
 				s.again(wait) // it fails again and again; it also keeps its place until then
 				continue
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/children"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/history"
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // apply carries the plan out. A pod is made only when its revision and its claims are there.
@@ -70,6 +71,9 @@ func (c *Controller) create(ctx context.Context, set *appsv1.StatefulSet, p *cor
 }
 
 func (c *Controller) remove(ctx context.Context, set *appsv1.StatefulSet, d Deletion) error {
+	if api.IsPodTerminal(d.Pod) {
+		c.failures.Note(set.UID, d.Pod.Name, c.cfg.Clock.Now())
+	}
 	switch d.Pod.Status.Phase {
 	case corev1.PodFailed:
 		c.cfg.Eventf(set, corev1.EventTypeWarning, "RecreatingFailedPod", "StatefulSet %s/%s is recreating failed Pod %s", set.Namespace, set.Name, d.Pod.Name)

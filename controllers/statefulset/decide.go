@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -23,6 +24,8 @@ type observed struct {
 	Claims    map[string]*corev1.PersistentVolumeClaim // those of its ordinals that are there
 	Revisions []*appsv1.ControllerRevision
 	Now       time.Time
+	// Wait tells how long a failed pod is to be left because its like have failed again and again.
+	Wait func(set types.UID, pod string, now time.Time) time.Duration
 }
 
 // Deletion is a pod that is to go.
@@ -40,7 +43,7 @@ type Plan struct {
 	Delete     []Deletion
 	Create     []*corev1.Pod
 	Status     appsv1.StatefulSetStatus
-	After      time.Duration // when a pod becomes available by time alone
+	After      time.Duration // when to look again although nothing happens
 }
 
 // matters tells whether more than the status and old revisions would change.
@@ -177,6 +180,13 @@ func maxUnavailable(set *appsv1.StatefulSet) int {
 		return 1
 	}
 	return max(n, 1)
+}
+
+// again asks for another look after d.
+func (s *step) again(d time.Duration) {
+	if d > 0 && (s.plan.After == 0 || d < s.plan.After) {
+		s.plan.After = d
+	}
 }
 
 // isAvailable tells whether a pod is ready for long enough and stays.

@@ -85,6 +85,12 @@ func scene(t *testing.T, set *appsv1.StatefulSet, pods string) observed {
 	t.Helper()
 	all := revisions(2)
 	o := observed{Set: set, Revisions: all, Claims: map[string]*corev1.PersistentVolumeClaim{}, Now: now}
+	o.Wait = func(_ types.UID, pod string, _ time.Time) time.Duration {
+		if pod == "db-5" {
+			return time.Second
+		}
+		return 0
+	}
 	for n, word := range strings.Fields(pods) {
 		if word == "-" {
 			continue
@@ -133,6 +139,7 @@ func TestDecide(t *testing.T) {
 		{"one that ended is removed, to be made anew", newSet("2"), "r2 f2 r2", "delete db-1 (it has ended)"},
 		{"also if it ended well", newSet("2"), "s2", "delete db-0 (it has ended)"},
 		{"also in parallel, all of them", newSet("2", parallel), "f2 f2 -", "delete db-0 (it has ended), delete db-1 (it has ended), create db-2"},
+		{"not at once if it fails again and again", newSet("2", size(1), first(5)), "- - - - - f2", "nothing"},
 		{"one that goes is waited for", newSet("2"), "r2 t2 r2", "nothing"},
 
 		{"from above", newSet("2", size(1)), "r2 r2 r2", "delete db-2 (too many)"},

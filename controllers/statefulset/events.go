@@ -11,6 +11,13 @@ import (
 	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
+// forget drops what is remembered of a set that is gone or replaced by a namesake.
+func (c *Controller) forget(old, set *appsv1.StatefulSet) {
+	if old != nil && (set == nil || set.UID != old.UID) {
+		c.failures.Forget(old.UID)
+	}
+}
+
 // keysOfPod maps a pod's change to the sets that it concerns: its controllers before and after, or
 // the one that would adopt it.
 func (c *Controller) keysOfPod(old, p *corev1.Pod) []reconcile.Key {

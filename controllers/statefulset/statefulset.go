@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,9 @@ import (
 
 var kind = appsv1.SchemeGroupVersion.WithKind("StatefulSet")
 
+// maxWait is how long a failed pod stays at most that fails again and again.
+const maxWait = time.Minute
+
 // Controller reconciles StatefulSets.
 type Controller struct {
 	cfg       control.Config
@@ -38,6 +42,7 @@ type Controller struct {
 
 	podClaimer      ownership.Claimer[*appsv1.StatefulSet, *corev1.Pod]
 	revisionClaimer ownership.Claimer[*appsv1.StatefulSet, *appsv1.ControllerRevision]
+	failures        *children.Failures // by set and pod
 	loop            *reconcile.Loop
 }
 
@@ -56,9 +61,11 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	}
 	c.podClaimer = ownership.Claimer[*appsv1.StatefulSet, *corev1.Pod]{Kind: kind, Owners: c.set, Children: c.pod}
 	c.revisionClaimer = ownership.Claimer[*appsv1.StatefulSet, *appsv1.ControllerRevision]{Kind: kind, Owners: c.set, Children: c.revision}
+	c.failures = children.NewFailures(maxWait)
 	c.loop = reconcile.New("statefulset", c, c.cfg.Loop(4))
 	ownership.Index(c.pods)
 	ownership.Index(c.revisions)
+	c.sets.Handle(c.forget)
 	reconcile.Watch(c.loop, c.sets, reconcile.KeyOf)
 	reconcile.Watch(c.loop, c.pods, c.keysOfPod)
 	reconcile.Watch(c.loop, c.revisions, history.KeyOf(kind))
@@ -102,7 +109,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 
 // observe reads the view, and claims pods and revisions.
 func (c *Controller) observe(ctx context.Context, set *appsv1.StatefulSet) (observed, error) {
-	o := observed{Set: set, Claims: map[string]*corev1.PersistentVolumeClaim{}, Now: c.cfg.Clock.Now()}
+	o := observed{Set: set, Claims: map[string]*corev1.PersistentVolumeClaim{}, Now: c.cfg.Clock.Now(), Wait: c.failures.Wait}
 	var named []*corev1.Pod // an orphan is adopted only if it has one of the set's names
 	for _, p := range ownership.Candidates(c.pods, set) {
 		if _, ok := ordinalOf(set, p.Name); ok {

@@ -42,9 +42,7 @@ func (s *step) countPod(status *appsv1.StatefulSetStatus, p *corev1.Pod) {
 		if available {
 			status.AvailableReplicas++
 		}
-		if wait > 0 && (s.plan.After == 0 || wait < s.plan.After) {
-			s.plan.After = wait
-		}
+		s.again(wait)
 	}
 	if p.DeletionTimestamp != nil {
 		return

@@ -22,9 +22,7 @@ func (s *step) fill() bool {
 				s.create(ordinal)
 			}
 		case api.IsPodTerminal(p):
-			if p.DeletionTimestamp == nil {
-				s.remove(p, "it has ended")
-			}
+			s.replace(p)
 		case s.isAvailable(p):
 			continue
 		}
@@ -33,6 +31,18 @@ func (s *step) fill() bool {
 		}
 	}
 	return true
+}
+
+// replace removes a pod that has ended, unless that happened too often of late.
+func (s *step) replace(p *corev1.Pod) {
+	if p.DeletionTimestamp != nil {
+		return
+	}
+	if wait := s.Wait(s.Set.UID, p.Name, s.Now); wait > 0 {
+		s.again(wait)
+		return
+	}
+	s.remove(p, "it has ended")
 }
 
 // repair puts right what a pod that is there should have: its labels, and claims with the right
