@@ -300,7 +300,7 @@ func (c *addressClaim) drop(ctx context.Context) error {
 	for _, x := range c.claim.Drop {
 		l, key := c.of.of(x)
 		it, has := l.cache.Get(key)
-		if !has || c.lost[x] {
+		if !has || c.lost[x] || holder(it.Object) != nameOf(c.old) { // the cache may be behind
 			var err error
 			if it, err = c.of.look(ctx, l, key); err != nil {
 				return err
