@@ -99,11 +99,7 @@ func (o *options) run(ctx context.Context, flags *genericclioptions.ConfigFlags,
 	if err := json.Unmarshal(raw, &a); err != nil {
 		return fmt.Errorf("reading the scheduler's answer: %w", err)
 	}
-	limit := 20
-	if o.all {
-		limit = int(^uint(0) >> 1)
-	}
-	return write(streams.Out, namespace+"/"+name, &a, limit)
+	return o.write(streams.Out, namespace+"/"+name, &a)
 }
 
 // podName reads pod/NAME, pods/NAME, po/NAME or NAME.

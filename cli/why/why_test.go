@@ -42,14 +42,18 @@ It would fit on node n2 after: untaint n2 k
   or on node n1 after: evict d/low
 `
 	var b strings.Builder
-	if err := write(&b, "d/p", a, 20); err != nil {
+	if err := (&options{fix: true}).write(&b, "d/p", a); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}
 	b.Reset()
-	if err := write(&b, "d/p", a, 1); err != nil || !strings.Contains(b.String(), "… and 1 more (--all)") {
+	many := &explain.Answer{Table: &explain.Table{}}
+	for range 30 {
+		many.Table.Nodes = append(many.Table.Nodes, explain.Row{Node: "n", Refused: []explain.Refusal{{Plugin: "A"}}})
+	}
+	if err := (&options{fix: true}).write(&b, "d/p", many); err != nil || !strings.Contains(b.String(), "… and 10 more (--all)") || !strings.Contains(b.String(), "No single change") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }

@@ -3,6 +3,7 @@ package why
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,8 +13,12 @@ import (
 )
 
 // write prints an answer for people: who refused, how the others scored, and what was asked
-// beside. limit bounds the rows of each table.
-func write(out io.Writer, pod string, a *explain.Answer, limit int) error {
+// beside.
+func (o *options) write(out io.Writer, pod string, a *explain.Answer) error {
+	limit := 20
+	if o.all {
+		limit = math.MaxInt
+	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(w, "%s: %s\n", pod, a.State)
 	for _, t := range a.Attempts {
@@ -32,6 +37,9 @@ func write(out io.Writer, pod string, a *explain.Answer, limit int) error {
 			continue
 		}
 		fmt.Fprintf(w, "  or on node %s after: %s\n", f.Node, f.Change)
+	}
+	if o.fix && len(a.Fixes) == 0 && a.Table != nil && a.Table.Node == "" {
+		fmt.Fprintf(w, "\nNo single change that was tried lets it fit.\n")
 	}
 	return w.Flush()
 }
