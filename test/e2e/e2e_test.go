@@ -81,6 +81,7 @@ func (w *world) scenarios(t *testing.T) {
 	t.Run("containers", w.testContainers)
 	t.Run("streams", w.testStreams)
 	t.Run("batch", w.testBatch)
+	t.Run("storage", w.testStorage)
 	t.Run("bad input", w.testBadInput)
 	t.Run("registry", w.testRegistry)
 	t.Run("rolling update", w.testRollingUpdate)
