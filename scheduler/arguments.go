@@ -144,7 +144,7 @@ func buildFit(_ Parts, raw []byte, at *field.Path) (framework.Plugin, error) {
 		if s.RequestedToCapacityRatio == nil {
 			return nil, field.Required(at.Child("requestedToCapacityRatio"), "the strategy needs a shape")
 		}
-		args.Shape, err = shape(s.RequestedToCapacityRatio.Shape, at.Child("requestedToCapacityRatio", "shape"))
+		args.Shape, err = corners(s.RequestedToCapacityRatio.Shape, at.Child("requestedToCapacityRatio", "shape"))
 	default:
 		err = field.NotSupported(at.Child("type"), s.Type, []string{"LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"})
 	}
@@ -179,8 +179,8 @@ func weighted(list []config.ResourceSpec, at *field.Path) (out []noderesources.W
 	return out, nil
 }
 
-// shape checks a shape and brings its scores from [0, 10] to [0, MaxScore].
-func shape(points []config.ShapePoint, at *field.Path) (out []noderesources.Point, err error) {
+// corners checks a shape and brings its scores from [0, 10] to [0, MaxScore].
+func corners(points []config.ShapePoint, at *field.Path) (out []noderesources.Point, err error) {
 	if len(points) == 0 {
 		return nil, field.Required(at, "at least one point must be specified")
 	}
