@@ -38,6 +38,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/resourcequota"
 	"github.com/miniorch/miniorch/controllers/rootca"
 	"github.com/miniorch/miniorch/controllers/serviceaccount"
+	"github.com/miniorch/miniorch/controllers/servicecidr"
 	"github.com/miniorch/miniorch/controllers/statefulset"
 	"github.com/miniorch/miniorch/controllers/tainteviction"
 	"github.com/miniorch/miniorch/controllers/volumeprotection"
@@ -48,8 +49,8 @@ import (
 
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
-	"replicaset", "replicationcontroller", "deployment", "resourcequota", "disruption", "statefulset", "daemonset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
-	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "nodeipam", "rootca",
+	"replicaset", "replicationcontroller", "deployment", "resourcequota", "horizontalpodautoscaler", "disruption", "statefulset", "daemonset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
+	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "servicecidr", "nodeipam", "rootca",
 }
 
 // NodeMonitor tunes how dead nodes are noticed.
@@ -143,6 +144,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"ephemeralvolume", ephemeralvolume.New(transport, informers, as("ephemeral_volume"))},
 		{"localpath", localpath.New(transport, informers, as(claims.LocalPath))},
 		{"serviceaccount", serviceaccount.New(transport, informers, as("serviceaccount-controller"))},
+		{"servicecidr", servicecidr.New(transport, informers, as("service-cidr-controller"))},
 	}
 	if cfg.ClusterCIDR.IsValid() {
 		m.roster = append(m.roster, entry{"nodeipam", nodeipam.New(transport, informers, nodeipam.Config{

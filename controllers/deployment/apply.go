@@ -21,6 +21,13 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result o
 		return outcome{}, d, nil
 	}
 	err = c.cfg.Apply("deployment", o.Deployment, control.Refs(o.Sets), plan, func() error {
+		if plan.Revision != "" { // first: whoever looks at an old template loses here, before it does harm
+			stored, err := c.writeRevision(ctx, o.Deployment, plan.Revision)
+			if err != nil {
+				return err
+			}
+			d = stored
+		}
 		if plan.Create != nil {
 			if result = c.create(ctx, o.Deployment, plan.Create); result.err != nil {
 				return result.err
@@ -35,16 +42,9 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) (result o
 			return err
 		}
 		c.report(o.Deployment, plan)
-		if err := c.removeAll(ctx, plan.Delete); err != nil || plan.Revision == "" {
-			return err
-		}
-		stored, err := c.writeRevision(ctx, o.Deployment, plan.Revision)
-		if err == nil {
-			d = stored
-		}
-		return control.IgnoreGone(err)
+		return c.removeAll(ctx, plan.Delete)
 	})
-	return result, d, err
+	return result, d, control.IgnoreGone(err)
 }
 
 func (c *Controller) writeRevision(ctx context.Context, d *appsv1.Deployment, revision string) (*appsv1.Deployment, error) {

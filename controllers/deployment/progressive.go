@@ -37,7 +37,7 @@ func (r *rollout) progressive(s settings) {
 	p := readProgress(r.newest)
 	if revision := r.revision(); p.Revision != revision { // a new rollout, perhaps of an old set
 		p = progress{Revision: revision, Begun: r.at, Done: r.total() == r.now(r.newest)}
-		r.tell(fmt.Sprintf("revision %s begins", revision))
+		r.tell("revision " + revision + " begins")
 	}
 	if !p.Done && p.Aborted == "" {
 		p = r.judge(p, s)
@@ -64,6 +64,7 @@ func (r *rollout) begin(s settings) {
 		Revision: r.create.Annotations[revisionKey], Begun: r.at, Done: size == desired(r.d),
 	}.text()
 	r.stage = Stage{Reason: "Begun", Message: "the new revision begins", Healthy: true}
+	r.tell("revision " + r.create.Annotations[revisionKey] + " begins")
 	if hash := r.create.Labels[api.LabelPodTemplateHash]; size > 0 {
 		r.route(s.Active, hash)
 		r.route(s.Preview, hash)
@@ -73,7 +74,10 @@ func (r *rollout) begin(s settings) {
 // tell adds a line to the newest set's story and to the events.
 func (r *rollout) tell(line string) {
 	r.news = append(r.news, line)
-	e := r.edit(r.newest)
+	e := r.create
+	if e == nil {
+		e = r.edit(r.newest)
+	}
 	story := e.Annotations[api.AnnotationStory] + r.at.UTC().Format(time.RFC3339) + " " + line + "\n"
 	for len(story) > maxStory {
 		_, story, _ = strings.Cut(story, "\n")
