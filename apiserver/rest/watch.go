@@ -52,6 +52,10 @@ func (s *Store) Watch(ctx context.Context, ns string, opts metav1.ListOptions) (
 		return nil, err
 	}
 	from, err := s.watchFrom(ctx, opts)
+	if errors.Is(err, errNeverWas) {
+		return &Watch{store: s, failed: apierrors.NewResourceExpired(fmt.Sprintf(
+			"resource version %s is not of this history: the store has been restored from a backup", opts.ResourceVersion))}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,30 @@ func (s *Store) watchFrom(ctx context.Context, opts metav1.ListOptions) (watchca
 	if initial || rev == 0 {
 		return watchcache.WatchOptions{After: rev, Initial: initial}, s.catchUp(ctx, opts.ResourceVersion)
 	}
-	return watchcache.WatchOptions{After: rev}, s.waitReady(ctx)
+	if err := s.waitReady(ctx); err != nil {
+		return watchcache.WatchOptions{}, err
+	}
+	return watchcache.WatchOptions{After: rev}, s.reached(ctx, rev)
+}
+
+// errNeverWas says that the store has not come as far as a client says that it has.
+var errNeverWas = errors.New("revision is of another history")
+
+// reached finds out whether the store has been at rev. A client that has seen more than there is
+// knows a history that has been undone; it would wait in silence until there are as many revisions
+// again, and then go on with what does not follow from what it knows.
+func (s *Store) reached(ctx context.Context, rev int64) error {
+	if rev <= s.cache.Revision() {
+		return nil
+	}
+	now, err := s.reg.storage.Revision(ctx)
+	if err != nil {
+		return s.storageError(err)
+	}
+	if rev > now {
+		return errNeverWas
+	}
+	return nil
 }
 
 func (w *Watch) arm(opts metav1.ListOptions) {

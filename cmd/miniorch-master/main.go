@@ -83,6 +83,7 @@ func run(ctx context.Context, o options) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Run(ctx) })
 	group.Go(func() error { return store.watch(ctx) })
+	group.Go(func() error { return store.look(ctx) })
 	group.Go(func() error {
 		select {
 		case <-server.Ready():

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/apiserver"
 	"github.com/miniorch/miniorch/apiserver/auth"
@@ -47,7 +48,9 @@ type openedStore struct {
 	storage.Store
 	failed  <-chan error    // of the embedded etcd; nil for an external one
 	stopped <-chan struct{} // likewise
-	close   func()
+	// maintain looks after the embedded etcd's file; nil for an external one.
+	maintain func(context.Context, clock.WithTicker) error
+	close    func()
 }
 
 // openStore starts the embedded etcd or connects to the external one.
@@ -66,7 +69,7 @@ func openStore(ctx context.Context, o options, logger *slog.Logger) (openedStore
 	if err != nil {
 		return openedStore{}, fmt.Errorf("starting etcd in %s: %w", filepath.Join(o.DataDir, "etcd"), err)
 	}
-	return openedStore{Store: etcd.New(e.Client(), etcd.Config{}), failed: e.Err(), stopped: e.Stopped(), close: func() {
+	return openedStore{Store: etcd.New(e.Client(), etcd.Config{}), failed: e.Err(), stopped: e.Stopped(), maintain: e.Maintain, close: func() {
 		if err := e.Close(); err != nil {
 			logger.Error("closing etcd", "err", err)
 		}
@@ -85,6 +88,14 @@ func (s openedStore) reach(ctx context.Context, servers []string, logger *slog.L
 		}
 		logger.Warn("etcd does not answer, still trying", "servers", servers, "err", err)
 	}
+}
+
+// look looks after the embedded etcd until ctx ends.
+func (s openedStore) look(ctx context.Context) error {
+	if s.maintain == nil {
+		return nil
+	}
+	return s.maintain(ctx, clock.RealClock{})
 }
 
 // watch ends the process when the embedded etcd does: a control plane without its store

@@ -58,6 +58,8 @@ const (
 type Embedded struct {
 	etcd   *embed.Etcd
 	client *clientv3.Client
+	quota  int64
+	logger *slog.Logger
 }
 
 // StartEmbedded starts a member and returns when it serves.
@@ -75,7 +77,11 @@ func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (*Embedded, error) {
 	}
 	select {
 	case <-e.Server.ReadyNotify():
-		return &Embedded{etcd: e, client: v3client.New(e.Server)}, nil
+		logger := cfg.Logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		return &Embedded{etcd: e, client: v3client.New(e.Server), quota: ec.QuotaBackendBytes, logger: logger}, nil
 	case <-ctx.Done():
 		err = ctx.Err()
 	case err = <-e.Err():
