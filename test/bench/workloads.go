@@ -124,11 +124,31 @@ func (w workbench) deployment(ctx context.Context) error {
 		}); err != nil {
 			return fmt.Errorf("the deployment of %d: %w", step.size, err)
 		}
+		if step.size == 0 {
+			if err := w.gone(ctx, "app=d"); err != nil {
+				return err
+			}
+		}
 		took = append(took, time.Since(began))
 	}
 	w.add(row{what: fmt.Sprintf("Deployment 0 → %d → 0 pods on %d simulated nodes: up, down", deploymentSize, workloadNodes), measured: ms(took[0]) + ", " + ms(took[2])})
 	w.add(row{what: fmt.Sprintf("… rolling update of the %d, default limits", deploymentSize), measured: ms(took[1])})
 	return nil
+}
+
+// gone returns when no selected pod is left.
+func (w workbench) gone(ctx context.Context, labels string) error {
+	for {
+		list, err := w.clients.CoreV1().Pods(w.ns).List(ctx, metav1.ListOptions{LabelSelector: labels, Limit: 1})
+		if err != nil || len(list.Items) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // statefulSets makes many of them at once; each makes its pods one after the other.
