@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,6 +52,7 @@ func (s *Server) bootstrap(ctx context.Context) error {
 		g.Go(func() error { return s.notice(ctx, gvr, changed) })
 	}
 	g.Go(func() error { return s.keepObjects(ctx, changed) })
+	g.Go(func() error { return s.keepDefaults(ctx) })
 	return g.Wait()
 }
 
@@ -159,7 +159,7 @@ func (s *Server) ensure(ctx context.Context, resource, name string, step func(co
 	}
 	record := decision.Record{Time: start, Component: "apiserver", Plan: plan, Took: s.cfg.Clock.Since(start),
 		Object: decision.Ref{Resource: resource, Name: name}}
-	if resource != "namespaces" && !strings.HasPrefix(resource, "priorityclasses") {
+	if namespaced(resource) {
 		record.Object.Namespace = metav1.NamespaceDefault
 	}
 	if err != nil {

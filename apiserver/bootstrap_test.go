@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/apiserver"
@@ -45,10 +47,24 @@ func TestOwnObjects(t *testing.T) {
 			t.Errorf("service: %+v", svc.Spec)
 		}
 		checkEndpoint(t, admin, "10.0.0.5")
-		made := len(decisions.Since(0))
-		if made != 7 {
-			t.Errorf("%d decisions for 4 namespaces, a service, endpoints and a slice", made)
+		synctest.Wait() // for the objects that nothing waits for
+		perResource := map[string]int{}
+		for _, d := range decisions.Since(0) {
+			perResource[d.Object.Resource]++
 		}
+		for resource, want := range map[string]int{
+			"namespaces": 4, "services": 1, "endpoints": 1, "endpointslices.discovery.k8s.io": 1, "servicecidrs.networking.k8s.io": 1,
+			"prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": 8, "flowschemas.flowcontrol.apiserver.k8s.io": 13,
+		} {
+			if perResource[resource] != want {
+				t.Errorf("%d decisions for %s, want %d", perResource[resource], resource, want)
+			}
+		}
+		cidr := must(client.Of[*networkingv1.ServiceCIDR](admin).Get(ctx, "", "kubernetes"))(t)
+		if cidr.Spec.CIDRs[0] != "10.96.0.0/16" || !meta.IsStatusConditionTrue(cidr.Status.Conditions, "Ready") {
+			t.Errorf("the range of cluster IPs: %+v", cidr)
+		}
+		made := len(decisions.Since(0))
 
 		slices := client.Of[*discoveryv1.EndpointSlice](admin)
 		if err := services.Delete(ctx, "default", "kubernetes", metav1.DeleteOptions{}); err != nil {
