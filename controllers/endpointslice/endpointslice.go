@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -130,9 +129,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 // name gives new slices the first names that no slice of the Service is known to have had, so
 // that a stale view asks for names that exist.
 func name(o observed, plan Plan, unused names.Unused) {
-	free := names.Free(unused.Next(len(plan.Create)+len(o.Slices)), len(plan.Create), func(name string) bool {
-		return slices.ContainsFunc(o.Slices, func(s *discoveryv1.EndpointSlice) bool { return s.Name == name })
-	})
+	free := names.Free(unused.Next(len(plan.Create)+len(o.Slices)), len(plan.Create), o.Slices)
 	for i, name := range free {
 		plan.Create[i].Name = name
 	}

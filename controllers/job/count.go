@@ -25,6 +25,7 @@ type tally struct {
 	succeeded, failed int // counted, noted, and those to be noted later
 	completed         api.Indexes
 	failedIndexes     api.Indexes
+	mostTries         map[int]int         // likewise: of all its pods
 	lastFailed        map[int]*corev1.Pod // per index, with back-off per index: the one with most failures behind it
 	failJob           string              // why the failure policy ends the job; empty: it does not
 }
@@ -41,8 +42,9 @@ func count(o observed) *tally {
 	noted := len(t.notes().Succeeded) + len(t.notes().Failed)
 	t.succeeded = int(t.status.Succeeded) + len(t.notes().Succeeded)
 	t.failed = int(t.status.Failed) + len(t.notes().Failed)
+	before := notedPods(&t.status)
 	for _, p := range o.Pods {
-		if tracked(p) && !t.isNoted(p.UID) {
+		if tracked(p) && !before[p.UID] {
 			noted += t.end(p, noted < maxNoted)
 		}
 	}
@@ -71,10 +73,6 @@ func (t *tally) notes() *batchv1.UncountedTerminatedPods {
 		t.status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{}
 	}
 	return t.status.UncountedTerminatedPods
-}
-
-func (t *tally) isNoted(uid types.UID) bool {
-	return slices.Contains(t.notes().Succeeded, uid) || slices.Contains(t.notes().Failed, uid)
 }
 
 // settleNotes makes numbers of the notes whose pods have lost their finalizer.
@@ -139,10 +137,11 @@ const maxIndex = 1 << 31
 
 // failIndexes finds the indexes that have failed too often, and the last failed pod of each.
 func (t *tally) failIndexes(limit int) {
-	t.lastFailed = map[int]*corev1.Pod{}
+	t.lastFailed, t.mostTries = map[int]*corev1.Pod{}, map[int]int{}
 	var lost []int
 	for _, p := range t.o.Pods {
 		i := indexOf(p)
+		t.mostTries[i] = max(t.mostTries[i], tries(p))
 		if i == noIndex || i >= limit || t.completed.Has(i) || !hasFailed(p, t.o.Job) || isLetGo(p) {
 			continue
 		}
@@ -227,7 +226,7 @@ func (t *tally) carriesCount(p *corev1.Pod, index int) bool {
 	if t.o.Job.DeletionTimestamp != nil || t.lastFailed[index] != p || t.failedIndexes.Has(index) || t.hasEnd() {
 		return false
 	}
-	return !slices.ContainsFunc(t.o.Pods, func(q *corev1.Pod) bool { return indexOf(q) == index && tries(q) > tries(p) })
+	return t.mostTries[index] == tries(p)
 }
 
 // hasEnd tells whether the status says already that the job is about to end.
@@ -273,11 +272,7 @@ func leastWorthy(pods []*corev1.Pod, n int) []*corev1.Pod {
 	return sorted[:n]
 }
 
-func (t *tally) freeNames(n int) []string {
-	return names.Free(t.o.Free, n, func(name string) bool {
-		return slices.ContainsFunc(t.o.Pods, func(p *corev1.Pod) bool { return p.Name == name })
-	})
-}
+func (t *tally) freeNames(n int) []string { return names.Free(t.o.Free, n, t.o.Pods) }
 
 // createIndexes makes pods for the first indexes that nobody works on and that need not wait.
 func (t *tally) createIndexes(plan *Plan, count int) {

@@ -69,14 +69,18 @@ func (s Sequence) Ordinal(name string) (n uint64, ok bool) {
 	return (x + space - s.base) % space * inverse(s.step) % space, true
 }
 
-// Free returns the first count of the candidates that are not in use.
-func Free(candidates []string, count int, inUse func(string) bool) []string {
+// Free returns the first count of the candidates that none of the objects has.
+func Free[T interface{ GetName() string }](candidates []string, count int, objects []T) []string {
+	taken := make(map[string]bool, len(objects))
+	for _, obj := range objects {
+		taken[obj.GetName()] = true
+	}
 	var out []string
 	for _, name := range candidates {
 		if len(out) == count {
 			break
 		}
-		if !inUse(name) {
+		if !taken[name] {
 			out = append(out, name)
 		}
 	}

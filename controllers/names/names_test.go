@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -89,7 +90,7 @@ func TestRegister(t *testing.T) {
 }
 
 func TestFree(t *testing.T) {
-	got := Free([]string{"a", "b", "c", "d"}, 2, func(n string) bool { return n == "b" })
+	got := Free([]string{"a", "b", "c", "d"}, 2, []*metav1.ObjectMeta{{Name: "b"}, {Name: "z"}})
 	if len(got) != 2 || got[0] != "a" || got[1] != "c" {
 		t.Errorf("Free = %v, want a and c", got)
 	}

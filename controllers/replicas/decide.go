@@ -2,7 +2,6 @@ package replicas
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -75,8 +74,4 @@ func activePods(all []*corev1.Pod) []*corev1.Pod {
 
 func sequence(rs *appsv1.ReplicaSet) names.Sequence { return names.For(rs.Name+"-", rs.UID) }
 
-func newNames(o observed, count int) []string {
-	return names.Free(o.Free, count, func(name string) bool {
-		return slices.ContainsFunc(o.Pods, func(p *corev1.Pod) bool { return p.Name == name })
-	})
-}
+func newNames(o observed, count int) []string { return names.Free(o.Free, count, o.Pods) }
