@@ -6,14 +6,18 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/kubelet"
+	"github.com/miniorch/miniorch/kubelet/volumes"
+	"github.com/miniorch/miniorch/pkg/claims"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
+	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
 // Config says which nodes to simulate.
@@ -57,6 +61,11 @@ func Run(ctx context.Context, transport client.Transport, informers *client.Info
 	client.Split(informers, "spec.nodeName", func(p *corev1.Pod) string { return p.Spec.NodeName })
 	client.Split(informers, "metadata.name", func(n *corev1.Node) string { return n.Name })
 	all, ctx := errgroup.WithContext(ctx)
+	remover := volumes.NewLocalRemover(transport, informers, volumes.LocalConfig{
+		Plays: func(node string) bool { return strings.HasPrefix(node, cfg.Prefix) },
+		Loop:  reconcile.Config{Clock: cfg.Clock, Logger: slog.New(slog.DiscardHandler), Decisions: cfg.Decisions, Workers: 4},
+	})
+	all.Go(func() error { return remover.Run(ctx) })
 	for i := range cfg.Count {
 		name := fmt.Sprintf("%s%d", cfg.Prefix, i)
 		k, err := one(transport, informers, cfg, name, dir)
@@ -76,8 +85,10 @@ func one(transport client.Transport, informers *client.Informers, cfg Config, na
 		}
 	}
 	parts, _ := Parts(cfg.Clock)
+	machine := NodeConfig()
+	machine.Annotations = map[string]string{claims.LocalPathRoot: "/hollow"}
 	return kubelet.New(transport, informers, parts, kubelet.Config{
-		NodeName: name, NodeIP: cfg.NodeIP, NoFiles: true, Node: NodeConfig(),
+		NodeName: name, NodeIP: cfg.NodeIP, NoFiles: true, Node: machine,
 		RootDir: filepath.Join(dir, name, "root"), LogDir: filepath.Join(dir, name, "logs"),
 		Clock: cfg.Clock, Logger: cfg.Logger, Decisions: cfg.Decisions,
 	})

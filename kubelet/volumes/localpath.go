@@ -80,8 +80,10 @@ func localName(root string, pv *corev1.PersistentVolume) (string, error) {
 // LocalConfig tunes a LocalRemover.
 type LocalConfig struct {
 	NodeName string
-	Root     string // where the directories are
-	Loop     reconcile.Config
+	// Plays says of which nodes the volumes are, instead of NodeName, for one who plays many.
+	Plays func(node string) bool
+	Root  string // where the directories are; empty: nowhere, as nodes that are played have none
+	Loop  reconcile.Config
 }
 
 // LocalRemover removes the directories of local-path volumes of this node that are being
@@ -97,10 +99,15 @@ type LocalRemover struct {
 // NewLocalRemover wires the remover; Run starts it.
 func NewLocalRemover(t client.Transport, informers *client.Informers, cfg LocalConfig) *LocalRemover {
 	cfg.Loop = cfg.Loop.WithDefaults()
+	selection := client.Selection{Labels: labels.SelectorFromSet(labels.Set{claims.LocalPathNode: cfg.NodeName})}
+	if cfg.Plays != nil {
+		selection = client.Selection{}
+	} else {
+		cfg.Plays = func(node string) bool { return node == cfg.NodeName }
+	}
 	r := &LocalRemover{
 		cfg: cfg, log: cfg.Loop.Logger.With("component", "local-path"), volume: client.Of[*corev1.PersistentVolume](t),
-		volumes: client.InformerWith[*corev1.PersistentVolume](informers, client.Selection{
-			Labels: labels.SelectorFromSet(labels.Set{claims.LocalPathNode: cfg.NodeName})}),
+		volumes: client.InformerWith[*corev1.PersistentVolume](informers, selection),
 	}
 	r.loop = reconcile.New("local-path", r, cfg.Loop)
 	reconcile.Watch(r.loop, r.volumes, reconcile.KeyOf)
@@ -114,11 +121,11 @@ func (r *LocalRemover) Run(ctx context.Context) error { return r.loop.Run(ctx) }
 // is not protected any more, so that no pod uses it. A volume to be retained leaves its data.
 func (r *LocalRemover) Reconcile(ctx context.Context, key reconcile.Key) (reconcile.Result, error) {
 	pv, ok := r.volumes.Get("", key.Name)
-	if !ok || !claims.IsLocalPath(pv) || pv.DeletionTimestamp == nil ||
+	if !ok || !claims.IsLocalPath(pv) || !r.cfg.Plays(pv.Labels[claims.LocalPathNode]) || pv.DeletionTimestamp == nil ||
 		!slices.Contains(pv.Finalizers, claims.LocalPath) || slices.Contains(pv.Finalizers, claims.VolumeProtection) {
 		return reconcile.Result{}, nil
 	}
-	if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete {
+	if pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete && r.cfg.Root != "" {
 		if err := r.remove(pv); err != nil {
 			return reconcile.Result{}, fmt.Errorf("removing the directory of volume %q: %w", pv.Name, err)
 		}
