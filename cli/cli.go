@@ -15,6 +15,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/plugin"
 
 	"github.com/miniorch/miniorch/cli/cluster"
+	"github.com/miniorch/miniorch/cli/rollout"
 	"github.com/miniorch/miniorch/cli/why"
 )
 
@@ -34,6 +35,11 @@ func NewCommand(args []string) *cobra.Command {
 	root.Short = "miniorchctl controls miniorch clusters"
 	root.Long = "miniorchctl controls miniorch clusters: all of kubectl's verbs, `cluster`, which makes a cluster on this machine, and `why`, which asks the scheduler about a pod."
 	root.AddCommand(own(cluster.NewCommand()), own(why.NewCommand(flags, streams)))
+	if verb, _, err := root.Find([]string{"rollout"}); err == nil && verb != root {
+		for _, sub := range rollout.NewCommands(flags, streams) {
+			verb.AddCommand(own(sub))
+		}
+	}
 	rename(root)
 	return root
 }
