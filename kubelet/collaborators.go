@@ -25,6 +25,10 @@ type Runtime interface {
 	Pull(ctx context.Context, req container.PullRequest) (container.Image, error)
 	Image(ctx context.Context, ref string) (image container.Image, present bool, err error)
 	Images(ctx context.Context) ([]container.Image, error)
+	// MountImage shows the content of a present image at dir for a pod; again changes nothing.
+	MountImage(ctx context.Context, ref, podUID, dir string) error
+	// ReleaseImages gives up all that MountImage took for a pod.
+	ReleaseImages(ctx context.Context, podUID string) error
 
 	Create(ctx context.Context, spec container.ContainerSpec) (id string, err error)
 	Start(ctx context.Context, id string) error

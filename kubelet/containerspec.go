@@ -123,6 +123,7 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container, around surroundings, vars []
 		}
 		m := container.Mount{
 			HostPath: volume.HostPath, ContainerPath: vm.MountPath, ReadOnly: vm.ReadOnly || volume.ReadOnly,
+			NoExec: volume.NoExec,
 		}
 		if !filepath.IsAbs(m.ContainerPath) {
 			m.ContainerPath = "/" + m.ContainerPath

@@ -15,6 +15,10 @@ func (w *worker) event(pod *corev1.Pod, kind, reason, format string, args ...any
 
 // containerEvent is event for one container of the pod.
 func (w *worker) containerEvent(pod *corev1.Pod, name, kind, reason, format string, args ...any) {
+	if name == "" { // the image of a volume
+		w.event(pod, kind, reason, format, args...)
+		return
+	}
 	about := client.ReferenceTo(pod)
 	list := "containers"
 	for i := range pod.Spec.InitContainers {

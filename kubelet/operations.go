@@ -172,6 +172,7 @@ func (w *worker) teardown(ctx context.Context, pod *corev1.Pod) (outcome, error)
 	p := w.k.parts
 	err := errors.Join(
 		wrap("tearing down network", p.Network.Teardown(ctx, pod.UID)),
+		wrap("releasing image volumes", w.releaseImages(ctx, pod.UID)),
 		wrap("tearing down volumes", p.Volumes.Teardown(ctx, pod.UID)),
 		wrap("removing cgroup", p.Cgroups.RemovePod(pod.UID)),
 	)

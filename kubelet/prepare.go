@@ -45,7 +45,10 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) (outcome, error) 
 		return err
 	})
 	parts.Go(func() (err error) {
-		if around.volumes, err = w.k.parts.Volumes.Prepare(ctx, pod); err != nil && ctx.Err() == nil {
+		if around.volumes, err = w.k.parts.Volumes.Prepare(ctx, pod); err == nil {
+			err = w.mountImages(ctx, pod, around.volumes)
+		}
+		if err != nil && ctx.Err() == nil {
 			w.event(pod, corev1.EventTypeWarning, "FailedMount", "%v", err)
 		}
 		return err

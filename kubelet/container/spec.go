@@ -52,6 +52,7 @@ type Mount struct {
 	HostPath      string
 	ContainerPath string
 	ReadOnly      bool
+	NoExec        bool        // no file of it can be executed
 	Recursive     bool        // ReadOnly holds for everything mounted beneath, too
 	Propagation   Propagation // empty means private
 }

@@ -137,6 +137,12 @@ func (r *Runtime) Images(context.Context) ([]container.Image, error) {
 	return out, nil
 }
 
+// MountImage mounts nothing.
+func (r *Runtime) MountImage(context.Context, string, string, string) error { return nil }
+
+// ReleaseImages has nothing to give up.
+func (r *Runtime) ReleaseImages(context.Context, string) error { return nil }
+
 // Create makes a container of a present image.
 func (r *Runtime) Create(_ context.Context, s container.ContainerSpec) (string, error) {
 	r.mu.Lock()

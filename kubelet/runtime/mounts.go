@@ -82,6 +82,9 @@ func bindMount(m container.Mount) (specs.Mount, string, error) {
 			return specs.Mount{}, "", fmt.Errorf("mounting %s: %w", m.ContainerPath, err)
 		}
 	}
+	if m.NoExec {
+		out.Options = append(out.Options, "noexec")
+	}
 	if m.ReadOnly {
 		out.Options = append(out.Options, "ro")
 		if m.Recursive {

@@ -22,7 +22,7 @@ func kind(v *corev1.Volume) string {
 
 func supported(v *corev1.Volume) error {
 	switch k := kind(v); k {
-	case "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "nfs", "persistentVolumeClaim", "ephemeral":
+	case "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "nfs", "persistentVolumeClaim", "ephemeral", "image":
 	default:
 		return fmt.Errorf("volume %q: volumes of type %s are not supported", v.Name, k)
 	}

@@ -1,5 +1,5 @@
 // Package volumes fills the volumes of pods on their node: emptyDir, hostPath, configMap,
-// secret, downwardAPI and projected (service account tokens included), NFS, and claims that
+// secret, downwardAPI and projected (service account tokens included), NFS, places for images, and claims that
 // are bound to volumes of type hostPath, local or NFS. It keeps their
 // content current as objects change, and takes everything away with the pod. Other kinds of
 // volumes are refused by name.
@@ -125,6 +125,9 @@ func (m *Manager) prepare(ctx context.Context, pv *podVolumes, pod *corev1.Pod, 
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return container.Mount{}, err
+	}
+	if v.Image != nil { // mounted there by who has the images
+		return container.Mount{HostPath: dir, ReadOnly: true, NoExec: true}, nil
 	}
 	if v.EmptyDir != nil {
 		return container.Mount{HostPath: dir}, m.emptyDir(dir, pod, v.EmptyDir)
