@@ -20,7 +20,7 @@ var podNotices = []struct {
 	text string
 }{
 	{"runtimeClassName", func(s *corev1.PodSpec) bool { return ptr.Deref(s.RuntimeClassName, "") != "" },
-		"runtime classes are not served; the node's own runtime is used"},
+		"the nodes have one runtime and use it whatever the class's handler"},
 	{"shareProcessNamespace", func(s *corev1.PodSpec) bool { return ptr.Deref(s.ShareProcessNamespace, false) },
 		"the nodes cannot do this; the containers will not start"},
 	{"hostUsers", func(s *corev1.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) },
@@ -57,7 +57,6 @@ var containerNotices = []struct {
 	set  func(*corev1.Container) bool
 	text string
 }{
-	{"resizePolicy", func(c *corev1.Container) bool { return len(c.ResizePolicy) > 0 }, "containers are not resized in place"},
 	{"volumeDevices", func(c *corev1.Container) bool { return len(c.VolumeDevices) > 0 }, "the nodes provide no block devices; the container will not start"},
 	{"resources.claims", func(c *corev1.Container) bool { return len(c.Resources.Claims) > 0 }, wontSchedule},
 	{"restartPolicyRules", func(c *corev1.Container) bool {
@@ -94,7 +93,7 @@ const (
 )
 
 // servedVolumes are the volume types that the nodes can provide.
-var servedVolumes = []string{"configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "nfs", "persistentVolumeClaim", "projected", "secret"}
+var servedVolumes = []string{"configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "image", "nfs", "persistentVolumeClaim", "projected", "secret"}
 
 // WarnPodSpec names the fields of a pod or template that have no effect here.
 func WarnPodSpec(s *corev1.PodSpec, path *field.Path) []string {
