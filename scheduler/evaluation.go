@@ -78,11 +78,28 @@ func evaluate(fw *framework.Framework, pod *framework.PodInfo, self types.UID, n
 		c.normalizer, _ = s.Score.(framework.Normalizer)
 		e.columns = append(e.columns, c)
 	}
-	for i := range nodes.Len() {
-		e.ask(i)
-	}
+	e.askAll()
 	e.addAll()
 	return e
+}
+
+// askAll asks about all nodes that are worth it.
+func (e *evaluation) askAll() {
+	only, others := e.state.Restricted()
+	if only == nil {
+		for i := range e.refusals {
+			e.ask(i)
+		}
+		return
+	}
+	for i := range e.refusals {
+		e.refusals[i] = others
+	}
+	for name := range only {
+		if i := e.nodes.Position(name); i >= 0 {
+			e.ask(i)
+		}
+	}
 }
 
 // ask asks the plugins about the node at i.
@@ -206,6 +223,9 @@ func (e *evaluation) update(nodes framework.Snapshot) bool {
 // again asks about a node that changed. It reports whether an extreme moved; if not, the
 // node's total is right again.
 func (e *evaluation) again(i int) (moved bool) {
+	if only, _ := e.state.Restricted(); only != nil && !only[e.nodes.At(i).Name] {
+		return false
+	}
 	passed := e.refusals[i] == nil
 	if passed {
 		for p := range e.columns {

@@ -136,14 +136,23 @@ func (m *mind) filterAs(fw *framework.Framework, state *framework.CycleState, po
 func (m *mind) trial(fw *framework.Framework, pod *framework.PodInfo, nodes framework.Snapshot) func(int, *framework.NodeInfo) *framework.Status {
 	var state *framework.CycleState
 	var refused *framework.Status
+	var wide bool
 	return func(i int, node *framework.NodeInfo) *framework.Status {
 		if state == nil {
 			state = framework.NewCycleState()
-			refused = fw.PreFilter(state, pod, nodes)
+			if refused = fw.PreFilter(state, pod, nodes); refused.OK() {
+				var filters []framework.Survey
+				filters, _, refused = fw.Surveys(m.topology, pod)
+				wide = len(filters) > 0
+			}
 		}
 		if !refused.OK() {
 			return refused
 		}
-		return m.filterAs(fw, state, pod, i, withNominated(node, pod.Priority, pod.Pod.UID))
+		node = withNominated(node, pod.Priority, pod.Pod.UID)
+		if !wide && len(m.topology.Nodes().At(i).Nominated) == 0 {
+			return fw.Filter(state, pod, node) // fewer pods on a node give nobody a reason to refuse
+		}
+		return m.filterAs(fw, state, pod, i, node)
 	}
 }

@@ -164,7 +164,7 @@ func (f *Framework) Less(a, b *QueuedPod) bool { return f.sort.Less(a, b) }
 func (f *Framework) PreEnqueue(pod *PodInfo) *Status {
 	for _, p := range f.enqueues {
 		if s := p.PreEnqueue(pod); !s.OK() {
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	return nil
@@ -198,7 +198,7 @@ func (f *Framework) PreFilter(state *CycleState, pod *PodInfo, nodes Snapshot) *
 		if s.IsSkip() {
 			skip[p.Name()] = true
 		} else if !s.OK() {
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	state.filters = without(f.filters, skip)
@@ -214,7 +214,7 @@ func without[P Plugin](plugins []P, skip map[string]bool) []P {
 func (f *Framework) Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status {
 	for _, p := range state.filters {
 		if s := p.Filter(state, pod, node); !s.OK() {
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	return nil
@@ -224,7 +224,7 @@ func (f *Framework) Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Sta
 func (f *Framework) FilterEach(state *CycleState, pod *PodInfo, node *NodeInfo) (refusals []*Status) {
 	for _, p := range state.filters {
 		if s := p.Filter(state, pod, node); !s.OK() {
-			refusals = append(refusals, s.by(p.Name()))
+			refusals = append(refusals, s.By(p.Name()))
 		}
 	}
 	return refusals
@@ -246,11 +246,11 @@ func (f *Framework) Surveys(t *Topology, pod *PodInfo) (filters []Survey, scores
 	for _, w := range f.wides {
 		s, st := w.Survey(t, pod)
 		if !st.OK() {
-			return nil, nil, st.by(w.Name())
+			return nil, nil, st.By(w.Name())
 		}
 		if s.Filter != nil && w.filters {
 			ask, name := s.Filter, w.Name()
-			s.Filter = func(i int) *Status { return ask(i).by(name) }
+			s.Filter = func(i int) *Status { return ask(i).By(name) }
 			filters = append(filters, s)
 		}
 		if s.Rank != nil && w.scores && w.weight > 0 {
@@ -276,9 +276,9 @@ func (f *Framework) PostFilter(a *Attempt) (*Nomination, *Status) {
 	for _, p := range f.postFilter {
 		n, s := p.PostFilter(a)
 		if s.OK() || s.Code == Failed {
-			return n, s.by(p.Name())
+			return n, s.By(p.Name())
 		}
-		last = s.by(p.Name())
+		last = s.By(p.Name())
 	}
 	return nil, last
 }
@@ -291,7 +291,7 @@ func (f *Framework) PreScore(state *CycleState, pod *PodInfo, nodes Snapshot) *S
 		if s.IsSkip() {
 			skip[p.Name()] = true
 		} else if !s.OK() {
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	state.scores = without(f.scores, skip)
@@ -313,7 +313,7 @@ func (f *Framework) Reserve(ctx context.Context, state *CycleState, pod *PodInfo
 	for _, p := range f.reserves {
 		if s := p.Reserve(ctx, state, pod, node); !s.OK() {
 			f.Unreserve(ctx, state, pod, node)
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	return nil
@@ -341,7 +341,7 @@ func (f *Framework) Permit(ctx context.Context, state *CycleState, pod *PodInfo,
 			}
 			waits = append(waits, p.Name())
 		default:
-			return s.by(p.Name()), 0
+			return s.By(p.Name()), 0
 		}
 	}
 	if waits == nil {
@@ -355,7 +355,7 @@ func (f *Framework) Permit(ctx context.Context, state *CycleState, pod *PodInfo,
 func (f *Framework) PreBind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status {
 	for _, p := range f.preBinds {
 		if s := p.PreBind(ctx, state, pod, node); !s.OK() {
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	return nil
@@ -373,7 +373,7 @@ func (f *Framework) Slow(state *CycleState, pod *PodInfo, node string) bool {
 func (f *Framework) Bind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status {
 	for _, p := range f.binds {
 		if s := p.Bind(ctx, state, pod, node); !s.IsSkip() {
-			return s.by(p.Name())
+			return s.By(p.Name())
 		}
 	}
 	return Fail(errors.New("no Bind plugin takes this pod"))

@@ -10,6 +10,8 @@ type CycleState struct {
 	// What PreFilter and PreScore did not skip; nil before they ran.
 	filters []Filter
 	scores  []WeightedScore
+	only    map[string]bool // nodes that alone are worth asking about; nil: all
+	others  *Status         // what is to be said of all others
 }
 
 // NewCycleState returns an empty state.
@@ -23,6 +25,22 @@ func (s *CycleState) Clone() *CycleState {
 	c.values = maps.Clone(s.values)
 	return &c
 }
+
+// Restrict says, from PreFilter, that only the nodes of these names are worth asking about: of
+// all others refusal is true.
+func (s *CycleState) Restrict(names []string, refusal *Status) {
+	only := make(map[string]bool, len(names))
+	for _, n := range names {
+		if s.only == nil || s.only[n] {
+			only[n] = true
+		}
+	}
+	s.only, s.others = only, refusal
+}
+
+// Restricted returns the nodes that alone are worth asking about, with what is to be said of
+// all others; nil if all are.
+func (s *CycleState) Restricted() (only map[string]bool, others *Status) { return s.only, s.others }
 
 // Put keeps v under a plugin's name.
 func (s *CycleState) Put(plugin string, v any) { s.values[plugin] = v }

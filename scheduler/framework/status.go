@@ -55,8 +55,9 @@ func (s *Status) Error() error {
 	return errors.New(strings.Join(s.Reasons, ", "))
 }
 
-// by returns the status with the plugin's name on it.
-func (s *Status) by(plugin string) *Status {
+// By returns the status with the plugin's name on it. Who has a status that is always the same
+// names itself, so that it is not copied for each node.
+func (s *Status) By(plugin string) *Status {
 	if s == nil || s.Plugin == plugin {
 		return s
 	}

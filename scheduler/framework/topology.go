@@ -18,7 +18,7 @@ type Topology struct {
 
 // countersKept is how many different questions are remembered. More are answered too, by
 // counting anew what has not been asked for longest.
-const countersKept = 128
+const countersKept = 512
 
 // NewTopology returns a topology without nodes.
 func NewTopology() *Topology {

@@ -51,7 +51,7 @@ func (f *Framework) Reject(uid types.UID, plugin, reason string) {
 	f.waiting.mu.Lock()
 	defer f.waiting.mu.Unlock()
 	if p := f.waiting.pods[uid]; p != nil && len(p.pending) > 0 && p.refusal == nil {
-		p.refusal = Refuse(reason).by(plugin)
+		p.refusal = Refuse(reason).By(plugin)
 		close(p.decided)
 	}
 }

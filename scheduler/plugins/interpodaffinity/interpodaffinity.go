@@ -7,10 +7,12 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
+const name = "InterPodAffinity"
+
 var (
-	noFriend = framework.RefuseForGood("node(s) didn't match pod affinity rules")
-	foe      = framework.Refuse("node(s) didn't match pod anti-affinity rules")
-	foeOf    = framework.Refuse("node(s) didn't satisfy existing pods anti-affinity rules")
+	noFriend = framework.RefuseForGood("node(s) didn't match pod affinity rules").By(name)
+	foe      = framework.Refuse("node(s) didn't match pod anti-affinity rules").By(name)
+	foeOf    = framework.Refuse("node(s) didn't satisfy existing pods anti-affinity rules").By(name)
 )
 
 // Args tunes the plugin.
@@ -30,7 +32,7 @@ type Plugin struct{ args Args }
 func New(args Args) Plugin { return Plugin{args: args} }
 
 // Name returns the plugin's name.
-func (Plugin) Name() string { return "InterPodAffinity" }
+func (Plugin) Name() string { return name }
 
 // Survey looks up what the pod's terms and those of other pods say about each domain.
 func (p Plugin) Survey(t *framework.Topology, pod *framework.PodInfo) (framework.Survey, *framework.Status) {

@@ -4,40 +4,63 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-// wishes are the preferences that count for a pod, its own and those of pods on nodes.
+// wishes are the preferences that count for a pod, its own and those of pods on nodes: for each
+// topology key, what each of its domains is worth.
 type wishes []wish
 
-// wish adds weight for every pod in a node's domain.
 type wish struct {
 	*framework.Domains
-	weight int64
-	pods   func(domain int32) int32
+	worth []int64 // by domain
 }
 
 func (p Plugin) wishes(t *framework.Topology, pod *framework.PodInfo) wishes {
 	var w wishes
 	if pod.Terms != nil {
-		w = own(w, t, pod.Terms.PreferredAffinity, 1)
-		w = own(w, t, pod.Terms.PreferredAntiAffinity, -1)
+		w = w.own(t, pod.Terms.PreferredAffinity, 1)
+		w = w.own(t, pod.Terms.PreferredAntiAffinity, -1)
 	}
 	if p.args.IgnorePreferredTermsOfExistingPods && len(w) == 0 {
 		return nil
 	}
 	t.StandingTerms(pod, func(s *framework.StandingTerm) {
-		if weight := p.weightOf(s); weight != 0 && len(s.ByDomain) > 0 {
-			w = append(w, wish{s.Domains, weight, func(domain int32) int32 { return s.ByDomain[domain] }})
+		weight := p.weightOf(s)
+		if weight == 0 || len(s.ByDomain) == 0 {
+			return
+		}
+		var worth []int64
+		w, worth = w.in(s.Domains)
+		for domain, n := range s.ByDomain {
+			worth[domain] += weight * int64(n)
 		}
 	})
 	return w
 }
 
-func own(w wishes, t *framework.Topology, terms []framework.PodTerm, sign int64) wishes {
+// own adds the pod's own terms.
+func (w wishes) own(t *framework.Topology, terms []framework.PodTerm, sign int64) wishes {
 	for i := range terms {
-		if c := t.CountTerms(terms[i].TopologyKey, terms[i]); c.Total > 0 {
-			w = append(w, wish{c.Domains, sign * terms[i].Weight, c.In})
+		c := t.CountTerms(terms[i].TopologyKey, terms[i])
+		if c.Total == 0 {
+			continue
+		}
+		var worth []int64
+		w, worth = w.in(c.Domains)
+		for domain := range worth {
+			worth[domain] += sign * terms[i].Weight * int64(c.In(int32(domain)))
 		}
 	}
 	return w
+}
+
+// in returns what the domains of a topology key are worth, to be added to.
+func (w wishes) in(d *framework.Domains) (wishes, []int64) {
+	for k := range w {
+		if w[k].Domains == d {
+			return w, w[k].worth
+		}
+	}
+	w = append(w, wish{d, make([]int64, d.Len())})
+	return w, w[len(w)-1].worth
 }
 
 // weightOf says how much a term of pods on nodes counts.
@@ -53,13 +76,13 @@ func (p Plugin) weightOf(s *framework.StandingTerm) int64 {
 	return 0
 }
 
-// rank adds up the weights of the wishes that each node meets.
+// rank adds up what each node's domains are worth.
 func (w wishes) rank(passed []int32, raw []int64) {
 	clear(raw)
 	for k := range w {
 		for at, i := range passed {
 			if d := w[k].Of(int(i)); d >= 0 {
-				raw[at] += w[k].weight * int64(w[k].pods(d))
+				raw[at] += w[k].worth[d]
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 const name = "NodeAffinity"
 
 var (
-	refusal      = framework.RefuseForGood("node(s) didn't match Pod's node affinity/selector")
-	addedRefusal = framework.RefuseForGood("node(s) didn't match scheduler-enforced node affinity")
+	refusal      = framework.RefuseForGood("node(s) didn't match Pod's node affinity/selector").By(name)
+	addedRefusal = framework.RefuseForGood("node(s) didn't match scheduler-enforced node affinity").By(name)
 )
 
 // Plugin is NodeAffinity. Its zero value adds nothing to what pods ask for.
@@ -127,6 +127,9 @@ func (p Plugin) PreFilter(state *framework.CycleState, pod *framework.PodInfo, _
 		return framework.RefuseForGood(fmt.Sprintf("pod has an invalid node affinity: %v", err))
 	}
 	state.Put(name, d)
+	if names := d.names(); names != nil {
+		state.Restrict(names, refusal)
+	}
 	if len(d.selector) == 0 && !d.demanding && (p.added == nil || !p.added.demanding) {
 		return framework.Skipped
 	}
@@ -142,6 +145,19 @@ func (p Plugin) Filter(state *framework.CycleState, _ *framework.PodInfo, node *
 		return refusal
 	}
 	return nil
+}
+
+// names returns the nodes that the pod demands by name; nil if it does not.
+func (d *demands) names() []string {
+	var all []string
+	for _, t := range d.required {
+		at := slices.IndexFunc(t.names, func(r nameRule) bool { return !r.not })
+		if at < 0 {
+			return nil // this term alone lets other nodes pass
+		}
+		all = append(all, t.names[at].value)
+	}
+	return all
 }
 
 func (d *demands) fit(n *corev1.Node) bool {

@@ -5,7 +5,7 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-var refusal = framework.RefuseForGood("node(s) didn't match the requested node name")
+var refusal = framework.RefuseForGood("node(s) didn't match the requested node name").By("NodeName")
 
 // Plugin is NodeName.
 type Plugin struct{}

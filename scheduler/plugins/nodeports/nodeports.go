@@ -7,7 +7,7 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-var refusal = framework.Refuse("node(s) didn't have free ports for the requested pod ports")
+var refusal = framework.Refuse("node(s) didn't have free ports for the requested pod ports").By("NodePorts")
 
 // Plugin is NodePorts.
 type Plugin struct{}

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	refusal = framework.RefuseForGood("node(s) were unschedulable")
+	refusal = framework.RefuseForGood("node(s) were unschedulable").By("NodeUnschedulable")
 	cordon  = []corev1.Taint{{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}}
 )
 

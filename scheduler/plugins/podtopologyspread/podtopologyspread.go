@@ -10,9 +10,11 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
+const name = "PodTopologySpread"
+
 var (
-	uneven  = framework.Refuse("node(s) didn't match pod topology spread constraints")
-	nowhere = framework.RefuseForGood("node(s) didn't match pod topology spread constraints (missing required label)")
+	uneven  = framework.Refuse("node(s) didn't match pod topology spread constraints").By(name)
+	nowhere = framework.RefuseForGood("node(s) didn't match pod topology spread constraints (missing required label)").By(name)
 )
 
 // Args tunes the plugin.
@@ -49,7 +51,7 @@ type Plugin struct {
 func New(args Args, kin Kin) Plugin { return Plugin{args: args, kin: kin} }
 
 // Name returns the plugin's name.
-func (Plugin) Name() string { return "PodTopologySpread" }
+func (Plugin) Name() string { return name }
 
 // Survey looks up how many pods each domain has.
 func (p Plugin) Survey(t *framework.Topology, pod *framework.PodInfo) (framework.Survey, *framework.Status) {
