@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // life is one kind's way through the API: what is made, how its status is patched and what
@@ -126,7 +128,7 @@ func TestLifeOfEveryKind(t *testing.T) {
 	cfg := c.as("admin", "system:masters")
 	cfg.WarningHandler = restclient.NoWarnings{}
 	client := must(dynamic.NewForConfig(cfg))(t)
-	for _, l := range lives() {
+	for _, l := range append(lives(), livesOfGroups(t)...) {
 		t.Run(l.name, func(t *testing.T) { live(t, client, l) })
 	}
 }
@@ -167,11 +169,11 @@ func (w *walk) body(name string) *unstructured.Unstructured {
 	if err := json.Unmarshal([]byte(w.object), &obj.Object); err != nil {
 		w.Fatal(err)
 	}
-	kinds := map[string]string{"configmaps": "ConfigMap", "secrets": "Secret", "serviceaccounts": "ServiceAccount", "pods": "Pod", "services": "Service",
-		"endpoints": "Endpoints", "events": "Event", "leases": "Lease", "endpointslices": "EndpointSlice", "replicasets": "ReplicaSet",
-		"deployments": "Deployment", "controllerrevisions": "ControllerRevision", "nodes": "Node", "namespaces": "Namespace",
-		"replicationcontrollers": "ReplicationController", "jobs": "Job", "cronjobs": "CronJob"}
-	obj.SetGroupVersionKind(w.resource.GroupVersion().WithKind(kinds[w.resource.Resource]))
+	for _, r := range api.Resources() {
+		if r.GVR() == w.resource {
+			obj.SetGroupVersionKind(r.GVK())
+		}
+	}
 	obj.SetName(name)
 	obj.SetLabels(map[string]string{"test": "life", "name": name})
 	return obj
@@ -342,7 +344,7 @@ func TestDeletedJobsLeaveTheirPods(t *testing.T) {
 	cfg := c.as("admin", "system:masters")
 	cfg.WarningHandler = warned
 	client := must(dynamic.NewForConfig(cfg))(t)
-	for _, l := range lives() {
+	for _, l := range append(lives(), livesOfGroups(t)...) {
 		if l.name != "jobs" && l.name != "replicationcontrollers" {
 			continue
 		}
