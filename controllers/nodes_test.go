@@ -225,3 +225,55 @@ func TestCordonAndPressure(t *testing.T) {
 		}
 	})
 }
+
+// marked lists the nodes whose pods are to go.
+func (w *world) marked() (names []string) {
+	for _, n := range list[*corev1.Node](w, "", "") {
+		for _, t := range n.Spec.Taints {
+			if t.Key == corev1.TaintNodeUnreachable && t.Effect == corev1.TaintEffectNoExecute {
+				names = append(names, n.Name)
+			}
+		}
+	}
+	return names
+}
+
+// Nodes of a zone are marked for eviction one after the other; when all of a zone are silent, none is.
+func TestZones(t *testing.T) {
+	inWorld(t, 7, nil, func(w *world) {
+		for i := 1; i <= 7; i++ {
+			zone := "a"
+			if i > 4 {
+				zone = "b"
+			}
+			edit(w, "", fmt.Sprint("node-", i), func(n *corev1.Node) {
+				if n.Labels == nil {
+					n.Labels = map[string]string{}
+				}
+				n.Labels[corev1.LabelTopologyZone] = zone
+			})
+		}
+		w.Tick(5 * time.Second)
+		w.Machines.Kill("node-1", true)
+		w.Machines.Kill("node-2", true)
+		w.Tick(36 * time.Second) // both were last heard of 40 to 46 seconds ago
+		if got := w.marked(); len(got) != 1 {
+			t.Errorf("at first %v are marked, want one", got)
+		}
+		w.Tick(10 * time.Second)
+		if got := w.marked(); len(got) != 2 {
+			t.Errorf("ten seconds later %v are marked, want two", got)
+		}
+		w.Machines.Kill("node-3", true)
+		w.Machines.Kill("node-4", true)
+		w.Tick(time.Minute)
+		if got := w.marked(); len(got) != 0 {
+			t.Errorf("the whole zone is silent, and %v are marked", got)
+		}
+		w.Machines.Kill("node-5", true)
+		w.Tick(time.Minute)
+		if got := w.marked(); len(got) != 1 || got[0] != "node-5" {
+			t.Errorf("of the other zone %v are marked, want node-5", got)
+		}
+	})
+}

@@ -17,7 +17,8 @@ type observed struct {
 	Node   *corev1.Node
 	Pods   []*corev1.Pod // on the node
 	Seen   time.Time     // when its heartbeat was last seen to change, by our clock
-	Outage outage
+	Outage outage        // of the node's zone
+	Wait   time.Duration // until the zone has room for another eviction
 	Now    time.Time
 
 	Grace, StartupGrace time.Duration
@@ -29,7 +30,8 @@ type Plan struct {
 	Taints     []corev1.Taint         // valid if Retaint
 	Retaint    bool
 	Unready    []*corev1.Pod // to be marked as not ready
-	Recheck    time.Duration // when the node's silence becomes too long; 0: it is already
+	Evicts     bool          // the node is newly marked for eviction
+	Recheck    time.Duration // when the node's silence becomes too long, or it may be marked; 0: never
 	changes    []string
 }
 
@@ -60,9 +62,12 @@ func decide(o observed) Plan {
 		node = node.DeepCopy()
 		node.Status.Conditions = conditions
 	}
-	taints, changes := retaint(node, o.Outage, o.Now)
-	p.Taints, p.Retaint = taints, len(changes) > 0
-	p.changes = append(p.changes, changes...)
+	t := retaint(node, o.Outage, o.Wait > 0, o.Now)
+	p.Taints, p.Retaint, p.Evicts = t.taints, len(t.changes) > 0, t.evicts
+	p.changes = append(p.changes, t.changes...)
+	if t.held && (p.Recheck == 0 || o.Wait < p.Recheck) {
+		p.Recheck = o.Wait
+	}
 	if c := api.NodeCondition(node, corev1.NodeReady); c != nil && c.Status == corev1.ConditionUnknown {
 		p.Unready = readyPods(o.Pods)
 	}

@@ -87,30 +87,77 @@ func TestRecheckIsTheEndOfGrace(t *testing.T) {
 }
 
 func TestAssess(t *testing.T) {
-	cases := []struct {
-		reason      string
-		nodes, sick int
-		want        outage
+	for _, tc := range []struct {
+		reason    string
+		zone, all census
+		want      outage
 	}{
-		{"no nodes, no outage", 0, 0, calm},
-		{"one of two", 2, 1, calm},
-		{"the only one", 1, 1, full},
-		{"two of three are too few to suspect ourselves", 3, 2, calm},
-		{"three of five", 5, 3, partial},
-		{"three of six are half only", 6, 3, calm},
-		{"all", 6, 6, full},
-	}
-	for _, tc := range cases {
+		{"no nodes, no outage", census{}, census{}, calm},
+		{"one of two", census{2, 1}, census{2, 1}, calm},
+		{"the only one", census{1, 1}, census{1, 1}, full},
+		{"the only one of its zone is no zone", census{1, 1}, census{3, 1}, calm},
+		{"two of three are too few to suspect ourselves", census{3, 2}, census{3, 2}, calm},
+		{"three of five", census{5, 3}, census{5, 3}, partial},
+		{"three of six are half only", census{6, 3}, census{6, 3}, calm},
+		{"all", census{6, 6}, census{6, 6}, full},
+		{"all of a zone", census{3, 3}, census{9, 3}, full},
+		{"most of a zone, few of all", census{5, 4}, census{50, 4}, partial},
+		{"much of a large zone", census{60, 40}, census{60, 40}, slow},
+		{"few of a zone, all others", census{10, 1}, census{20, 11}, calm},
+	} {
 		t.Run(tc.reason, func(t *testing.T) {
-			if got := assess(tc.nodes, tc.sick); got != tc.want {
-				t.Errorf("assess(%d, %d) = %s, want %s", tc.nodes, tc.sick, got, tc.want)
+			if got := assess(tc.zone, tc.all); got != tc.want {
+				t.Errorf("assess(%v, %v) = %s, want %s", tc.zone, tc.all, got, tc.want)
 			}
 		})
 	}
 }
 
+func TestOneNodeOfAZoneAfterTheOther(t *testing.T) {
+	dead := node("Ready=Unknown", "MemoryPressure=Unknown", "DiskPressure=Unknown", "PIDPressure=Unknown")
+	o := observed{Node: dead, Seen: now.Add(-time.Hour), Now: now, Wait: 7 * time.Second, Grace: time.Minute, StartupGrace: time.Minute}
+	if p := decide(o); p.String() != "+node.kubernetes.io/unreachable:NoSchedule" || p.Evicts || p.Recheck != 7*time.Second {
+		t.Errorf("not its turn: %s, evicts %v, recheck %v", p, p.Evicts, p.Recheck)
+	}
+	o.Wait = 0
+	if p := decide(o); !p.Evicts || p.Recheck != 0 {
+		t.Errorf("its turn: %s, evicts %v", p, p.Evicts)
+	}
+	o.Wait, o.Seen, o.Node = time.Second, now, node("Ready=False", "taint=node.kubernetes.io/unreachable:NoExecute")
+	if p := decide(o); p.Evicts || !strings.Contains(p.String(), "+node.kubernetes.io/not-ready:NoExecute") {
+		t.Errorf("it had its turn, for another reason: %s", p)
+	}
+}
+
+func TestZonesHaveTurnsOfTheirOwn(t *testing.T) {
+	h := heartbeats{nodes: map[string]*beat{}, zones: map[string]*zone{}}
+	for _, w := range []string{"a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4"} {
+		n := node("Ready=True")
+		n.Name, n.Labels = w, map[string]string{corev1.LabelTopologyZone: w[:1]}
+		h.node(n, now)
+	}
+	if h.evict("a1", now) != 0 || h.evict("a2", now.Add(4*time.Second)) != 6*time.Second || h.evict("b1", now) != 0 || h.evict("a2", now.Add(10*time.Second)) != 0 {
+		t.Error("want one eviction of each zone in ten seconds")
+	}
+	for i, w := range []string{"a1", "a2", "a3", "a4"} {
+		state, _, changed := h.judge(w, true, now)
+		if want := []outage{calm, calm, partial, full}[i]; state != want || (len(changed) > 0) != (i > 1) {
+			t.Errorf("%d sick: %s, changed %v", i+1, state, changed)
+		}
+	}
+	if state, _, _ := h.judge("b1", true, now); state != calm {
+		t.Errorf("the other zone is %s", state)
+	}
+	moved := node("Ready=True")
+	moved.Name, moved.Labels = "a4", map[string]string{corev1.LabelTopologyZone: "b"}
+	h.node(moved, now)
+	if got := h.in("/b"); len(got) != 5 || h.zones["/b"].census != (census{5, 2}) || h.zones["/a"].census != (census{3, 3}) || h.all != (census{8, 5}) {
+		t.Errorf("after a move: %v, %+v, %+v, %+v", got, h.zones["/a"], h.zones["/b"], h.all)
+	}
+}
+
 func TestHeartbeatsTrustOurClockOnly(t *testing.T) {
-	h := heartbeats{nodes: map[string]*beat{}}
+	h := heartbeats{nodes: map[string]*beat{}, zones: map[string]*zone{}}
 	h.node(node("Ready=True"), now)
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	renew := func(stamp, at time.Time) {
@@ -125,11 +172,11 @@ func TestHeartbeatsTrustOurClockOnly(t *testing.T) {
 	if seen, _ := h.seen("n"); !seen.Equal(now.Add(10 * time.Second)) {
 		t.Errorf("seen at %v although the lease did not change", seen)
 	}
-	if got := h.judge("n", true); got != full {
+	if got, _, _ := h.judge("n", true, now); got != full {
 		t.Errorf("the only node is sick: %s, want full", got)
 	}
 	h.forget("n")
-	if h.sick != 0 {
-		t.Errorf("%d sick nodes after the only one is gone", h.sick)
+	if h.all != (census{}) || len(h.zones) != 0 {
+		t.Errorf("%+v and %d zones after the only node is gone", h.all, len(h.zones))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -30,14 +29,13 @@ type Config struct {
 
 // Controller reconciles Nodes.
 type Controller struct {
-	cfg    Config
-	nodes  *client.Informer[*corev1.Node]
-	pods   *client.Informer[*corev1.Pod]
-	node   client.Client[*corev1.Node]
-	pod    client.Client[*corev1.Pod]
-	beats  heartbeats
-	outage atomic.Int32
-	loop   *reconcile.Loop
+	cfg   Config
+	nodes *client.Informer[*corev1.Node]
+	pods  *client.Informer[*corev1.Pod]
+	node  client.Client[*corev1.Node]
+	pod   client.Client[*corev1.Pod]
+	beats heartbeats
+	loop  *reconcile.Loop
 }
 
 // New wires the controller; Run starts it.
@@ -55,7 +53,7 @@ func New(t client.Transport, informers *client.Informers, cfg Config) *Controlle
 		pods:  client.InformerFor[*corev1.Pod](informers),
 		node:  client.Of[*corev1.Node](t),
 		pod:   client.Of[*corev1.Pod](t),
-		beats: heartbeats{nodes: map[string]*beat{}},
+		beats: heartbeats{nodes: map[string]*beat{}, zones: map[string]*zone{}},
 	}
 	c.loop = reconcile.New("nodelifecycle", c, cfg.Loop(4))
 	podindex.ByNode(c.pods)
@@ -99,22 +97,28 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	}
 	silent := o.Now.Sub(seen) >= o.grace()
 	starting := o.Now.Sub(node.CreationTimestamp.Time) < c.cfg.StartupGrace // a new node is no sign of an outage
-	o.Outage = c.judge(node.Name, silent || (!api.IsNodeReady(node) && !starting))
+	o.Outage, o.Wait = c.judge(node.Name, silent || (!api.IsNodeReady(node) && !starting), o.Now)
 	plan := decide(o)
+	if plan.Evicts {
+		if wait := c.beats.evict(node.Name, o.Now); wait > 0 { // another node of its zone was first
+			o.Wait = wait
+			plan = decide(o)
+		}
+	}
 	return reconcile.Result{After: plan.Recheck}, c.apply(ctx, node, plan)
 }
 
-// judge notes the node's health. When that changes what we think of the cluster, every
-// node is looked at again.
-func (c *Controller) judge(name string, unhealthy bool) outage {
-	now := c.beats.judge(name, unhealthy)
-	if was := outage(c.outage.Swap(int32(now))); was != now {
-		c.cfg.Logger.Warn("the cluster's health has changed", "from", was.String(), "to", now.String())
-		for _, n := range c.nodes.List("", nil) {
-			c.loop.Enqueue(reconcile.Key{Name: n.Name})
+// judge notes the node's health. When that changes what we think of a zone, every node of it is
+// looked at again.
+func (c *Controller) judge(name string, unhealthy bool, now time.Time) (outage, time.Duration) {
+	state, wait, changed := c.beats.judge(name, unhealthy, now)
+	for at, is := range changed {
+		c.cfg.Logger.Warn("the health of a zone has changed", "zone", at, "to", is.String())
+		for _, n := range c.beats.in(at) {
+			c.loop.Enqueue(reconcile.Key{Name: n})
 		}
 	}
-	return now
+	return state, wait
 }
 
 // apply carries the plan out and puts it on record. Pods come first: traffic should leave a

@@ -40,25 +40,43 @@ func is(n *corev1.Node, t corev1.NodeConditionType, statuses ...corev1.Condition
 	return slices.Contains(statuses, status)
 }
 
-// retaint returns the node's taints as they should be, and what changes. In an outage
-// nothing is evicted: see outage.
-func retaint(n *corev1.Node, o outage, now time.Time) (taints []corev1.Taint, changes []string) {
-	taints = slices.Clone(n.Spec.Taints)
+// tainting is what becomes of a node's taints.
+type tainting struct {
+	taints  []corev1.Taint
+	changes []string
+	evicts  bool // it is newly marked for eviction
+	held    bool // it would be, if it were its turn
+}
+
+// retaint brings the node's taints to what they should be. In an outage nothing is evicted: see
+// outage. busy: it is not the node's turn to be marked for eviction.
+func retaint(n *corev1.Node, o outage, busy bool, now time.Time) tainting {
+	t := tainting{taints: slices.Clone(n.Spec.Taints)}
+	marked := slices.ContainsFunc(t.taints, evicting) // it had its turn, whatever the reason is now
 	for _, r := range rules {
-		at := slices.IndexFunc(taints, func(t corev1.Taint) bool { return t.Key == r.key && t.Effect == r.effect })
+		at := slices.IndexFunc(t.taints, func(t corev1.Taint) bool { return t.Key == r.key && t.Effect == r.effect })
 		wanted := r.calls(n)
 		if r.effect == corev1.TaintEffectNoExecute {
-			wanted = o.allows(wanted, at >= 0)
+			wanted = o.allows(wanted, at >= 0 || marked && o != full)
+			if wanted && !marked {
+				t.held, t.evicts = busy, !busy
+				wanted = !busy
+			}
 		}
 		switch name := fmt.Sprintf("%s:%s", r.key, r.effect); {
 		case wanted && at < 0:
 			added := metav1.NewTime(now)
-			taints = append(taints, corev1.Taint{Key: r.key, Effect: r.effect, TimeAdded: &added})
-			changes = append(changes, "+"+name)
+			t.taints = append(t.taints, corev1.Taint{Key: r.key, Effect: r.effect, TimeAdded: &added})
+			t.changes = append(t.changes, "+"+name)
 		case !wanted && at >= 0:
-			taints = slices.Delete(taints, at, at+1)
-			changes = append(changes, "-"+name)
+			t.taints = slices.Delete(t.taints, at, at+1)
+			t.changes = append(t.changes, "-"+name)
 		}
 	}
-	return taints, changes
+	return t
+}
+
+// evicting tells whether a taint is one of those by which this controller evicts.
+func evicting(t corev1.Taint) bool {
+	return t.Effect == corev1.TaintEffectNoExecute && (t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable)
 }
