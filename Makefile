@@ -5,6 +5,7 @@ BIN   := bin
 GO    := go
 NAME  ?= miniorch
 NODES ?= 2
+FUZZTIME ?= 5s
 # Static binaries run in any namespace. The same settings for build and test: each package
 # is compiled once.
 export CGO_ENABLED := 0
@@ -12,7 +13,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 BUILD := $(GO) build -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build up demo down test lint bench images clean
+.PHONY: help deps build up demo down test fuzz lint bench images clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -42,6 +43,13 @@ test: deps build images ## every test: unit, integration, end to end (as root)
 	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/e2e)
 	cd test/clients && $(GO) test -timeout 15m ./...
 	$(GO) test -timeout 15m -count 1 ./test/e2e
+
+fuzz: ## every fuzz target for FUZZTIME (5s) each; `make test` runs their seeds
+	@out=$$(mktemp); trap 'rm -f $$out' EXIT; \
+	grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read dir; do \
+	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$dir/*_test.go); do \
+	    echo "$$dir $$target" && $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) > $$out 2>&1 || { cat $$out; exit 1; }; \
+	  done; done
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

@@ -63,6 +63,18 @@ func TestErrors(t *testing.T) {
 		{name: "no protobuf", method: "POST", path: maps, body: "k8s\x00\xff\xff\xff", headers: []string{"Content-Type", "application/vnd.kubernetes.protobuf"}, code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "huge", method: "POST", path: maps, body: `{"metadata":{"name":"n"},"data":{"a":"` + strings.Repeat("x", 3<<20) + `"}}`, code: 413, reason: metav1.StatusReasonRequestEntityTooLarge},
 		{name: "huge patch", method: "PATCH", path: maps + "/m", body: strings.Repeat(" ", 3<<20+1), headers: []string{"Content-Type", "application/merge-patch+json"}, code: 413, reason: metav1.StatusReasonRequestEntityTooLarge},
+		{name: "deep merge patch", method: "PATCH", path: maps + "/m", body: strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000), headers: []string{"Content-Type", "application/merge-patch+json"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "deep strategic patch", method: "PATCH", path: maps + "/m", body: strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000), headers: []string{"Content-Type", "application/strategic-merge-patch+json"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "deep JSON patch", method: "PATCH", path: maps + "/m", body: `[{"op":"add","path":"/data/a","value":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}]`, headers: []string{"Content-Type", "application/json-patch+json"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "nearly too deep JSON patch", method: "PATCH", path: maps + "/m", body: `[{"op":"add","path":"/data/a","value":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}]`, headers: []string{"Content-Type", "application/json-patch+json"}, code: 422, reason: metav1.StatusReasonInvalid},
+		{name: "JSON patch of a path that goes round", method: "PATCH", path: maps + "/m", body: `[{"op":"move","from":"/metadata","path":"/metadata/labels"}]`, headers: []string{"Content-Type", "application/json-patch+json"}, code: 422, reason: metav1.StatusReasonInvalid},
+		{name: "patch without an object", method: "PATCH", path: maps + "/m", body: `[]`, headers: []string{"Content-Type", "application/merge-patch+json"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "deep apply", method: "PATCH", path: maps + "/m?fieldManager=x", body: strings.Repeat("[", 100_000), headers: []string{"Content-Type", "application/apply-patch+yaml"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "apply of a YAML bomb", method: "PATCH", path: maps + "/m?fieldManager=x", body: yamlBomb(), headers: []string{"Content-Type", "application/apply-patch+yaml"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "apply of YAML that contains itself", method: "PATCH", path: maps + "/m?fieldManager=x", body: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: &d {a: *d}\n", headers: []string{"Content-Type", "application/apply-patch+yaml"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "YAML that contains itself", method: "POST", path: maps, body: "metadata: {name: n}\ndata: &d {a: *d}\n", headers: []string{"Content-Type", "application/yaml"}, code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "huge apply", method: "PATCH", path: maps + "/m?fieldManager=x", body: strings.Repeat(" ", 3<<20+1), headers: []string{"Content-Type", "application/apply-patch+yaml"}, code: 413, reason: metav1.StatusReasonRequestEntityTooLarge},
+		{name: "huge delete options", method: "DELETE", path: maps + "/m", body: strings.Repeat(" ", 3<<20+1), code: 413, reason: metav1.StatusReasonRequestEntityTooLarge},
 		{name: "bad name", method: "POST", path: maps, body: `{"metadata":{"name":"UPPER"}}`, code: 422, reason: metav1.StatusReasonInvalid, message: "metadata.name"},
 		{name: "unknown field, strict", method: "POST", path: maps + "?fieldValidation=Strict", body: `{"metadata":{"name":"n"},"dada":{}}`, code: 400, reason: metav1.StatusReasonBadRequest, message: `unknown field "dada"`},
 		{name: "no such validation", method: "POST", path: maps + "?fieldValidation=Maybe", body: good, code: 400, reason: metav1.StatusReasonBadRequest},
@@ -149,7 +161,7 @@ func TestSlowBody(t *testing.T) {
 	}
 	defer conn.Close()
 	fmt.Fprint(conn, "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,29 @@ func FuzzInto(f *testing.F) {
 		err := decode.Into(t.Context(), body, &corev1.ConfigMap{}, decode.Options{Kind: configMapKind, MediaType: medias[int(media)%3], Validation: "Strict"})
 		if err != nil && !apierrors.IsBadRequest(err) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// FuzzTree: patches and applied documents of any form are read or refused, and what is read
+// survives being written and read again.
+func FuzzTree(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"labels":{"a":"b"}},"data":{"k":null}}`))
+	f.Add([]byte("apiVersion: v1\nkind: ConfigMap\ndata: {a: b, a: c}\n"))
+	f.Add([]byte("data: &d {a: *d}\n"))
+	f.Add([]byte(`{"a":1e400,"b":12345678901234567890,"c":-0}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if tree, _, err := decode.Tree(body, &corev1.ConfigMap{}); err == nil {
+			text, err := json.Marshal(tree)
+			if err != nil {
+				t.Fatalf("%q became what cannot be written: %v", body, err)
+			}
+			if _, _, err := decode.Tree(text, &corev1.ConfigMap{}); err != nil {
+				t.Errorf("%q became %q, which cannot be read: %v", body, text, err)
+			}
+		}
+		if tree, _, err := decode.YAMLTree(body, &corev1.ConfigMap{}); err == nil && tree == nil {
+			t.Errorf("%q became nothing", body)
 		}
 	})
 }

@@ -71,6 +71,23 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
+// FuzzDeleteOptions: a deletion's body is understood or refused; nothing in it can crash the
+// server or pass for no options.
+func FuzzDeleteOptions(f *testing.F) {
+	f.Add(`{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":5,"preconditions":{"uid":"x"}}`, "application/json")
+	f.Add("apiVersion: apps/v1\nkind: DeleteOptions\ndryRun: [All]\n", "application/yaml")
+	f.Add("k8s\x00\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x00", "application/vnd.kubernetes.protobuf")
+	f.Add(`{"kind":"Pod"}`, "text/plain")
+	f.Fuzz(func(t *testing.T, body, media string) {
+		r := httptest.NewRequest("DELETE", "/x", strings.NewReader(body))
+		r.Header.Set("Content-Type", media)
+		_, err := deleteOptions(httptest.NewRecorder(), r)
+		if err != nil && statusOf(err).Code >= 500 {
+			t.Errorf("%q as %q: %v", body, media, err)
+		}
+	})
+}
+
 // patterns say what the paths of resources look like, in the router's language.
 var patterns = []string{
 	"/{resource}",

@@ -296,6 +296,50 @@ func FuzzContinue(f *testing.F) {
 	})
 }
 
+// FuzzSelectors: selectors of any form select or are refused, and the same as a watch and as a list.
+func FuzzSelectors(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"a=b", "metadata.name=a"}, {"a in (b,c),!d", "metadata.name!=a,metadata.namespace=default"}, {"a>1,b<2", "status.phase=x"},
+		{"a notin ()", "a=b\\,c"}, {",", "="}, {"!", "metadata.name=../../x"}, {"a==b", "metadata.name=a,metadata.name=b"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	e := start(f, rest.Config{})
+	for _, name := range []string{"a", "b"} {
+		cm := configMap(name)
+		cm.SetLabels(map[string]string{name: "1"})
+		e.mustCreate("default", cm)
+	}
+	whole := *e
+	f.Fuzz(func(t *testing.T, label, field string) {
+		e := whole
+		e.TB = t
+		opts := metav1.ListOptions{LabelSelector: label, FieldSelector: field}
+		list, err := of[*corev1.ConfigMap](&e).List(e.ctx, "default", opts)
+		yes := true
+		opts.SendInitialEvents, opts.ResourceVersionMatch, opts.AllowWatchBookmarks = &yes, metav1.ResourceVersionMatchNotOlderThan, true
+		w, watchErr := of[*corev1.ConfigMap](&e).Watch(e.ctx, "default", opts)
+		if (err == nil) != (watchErr == nil) {
+			t.Fatalf("a list says %v, a watch %v", err, watchErr)
+		}
+		if err != nil {
+			if !apierrors.IsBadRequest(err) {
+				t.Errorf("%q, %q: %v", label, field, err)
+			}
+			return
+		}
+		defer w.Stop()
+		for _, it := range list.Items {
+			if ev := next(&e, w); ev.Item != it {
+				t.Fatalf("%q, %q: the watch begins with %s instead of %s", label, field, said(ev), it.Key)
+			}
+		}
+		if ev := next(&e, w); !ev.InitialEventsEnd {
+			t.Errorf("%q, %q: the watch has %s more than the list", label, field, said(ev))
+		}
+	})
+}
+
 // TestPagesExpire: what is continued too late says so, with a token for the rest as it is now.
 func TestPagesExpire(t *testing.T) {
 	inBubble(t, func(t *testing.T, e *engine) {
