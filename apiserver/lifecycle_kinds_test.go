@@ -83,7 +83,7 @@ func livesOfGroups(t *testing.T) []life {
 			patch: `{"spec":{"policyName":"q"}}`, path: []string{"spec", "policyName"}, want: "q"},
 		{name: "deviceclasses", resource: devices("deviceclasses"), object: `{"spec":{"selectors":[{"cel":{"expression":"true"}}]}}`, patch: labels, path: annotated, want: "patched"},
 		{name: "resourceclaims", resource: devices("resourceclaims"), namespace: "default", object: `{"spec":` + request + `}`, patch: labels, path: annotated, want: "patched",
-			status: `{"devices":[{"driver":"d","pool":"p","device":"x","conditions":[]}]}`, statusAt: []string{"status", "devices"}, wanted: []any{map[string]any{"driver": "d", "pool": "p", "device": "x", "conditions": []any{}}}},
+			status: `{"devices":[{"driver":"d","pool":"p","device":"x",` + conditionJSON[1:] + `]}`, statusAt: []string{"status", "devices"}, wanted: []any{map[string]any{"driver": "d", "pool": "p", "device": "x", "conditions": conditionAt()}}},
 		{name: "resourceclaimtemplates", resource: devices("resourceclaimtemplates"), namespace: "default", object: `{"spec":{"spec":` + request + `}}`, patch: labels, path: annotated, want: "patched"},
 		{name: "resourceslices", resource: devices("resourceslices"), object: `{"spec":{"driver":"d.example.com","nodeName":"n","pool":{"name":"p","generation":1,"resourceSliceCount":1}}}`,
 			patch: `{"spec":{"pool":{"generation":2}}}`, path: []string{"spec", "pool", "generation"}, want: int64(2)},
