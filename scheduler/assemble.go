@@ -89,7 +89,7 @@ func pointsOf(p *config.Plugins) map[framework.Point]config.PluginSet {
 		framework.AtPreEnqueue: p.PreEnqueue, framework.AtQueueSort: p.QueueSort, framework.AtPreFilter: p.PreFilter,
 		framework.AtFilter: p.Filter, framework.AtPostFilter: p.PostFilter, framework.AtPreScore: p.PreScore,
 		framework.AtScore: p.Score, framework.AtReserve: p.Reserve, framework.AtPermit: p.Permit,
-		framework.AtPreBind: p.PreBind, framework.AtBind: p.Bind, "postBind": p.PostBind, multiPoint: p.MultiPoint,
+		framework.AtPreBind: p.PreBind, framework.AtBind: p.Bind, framework.AtPostBind: p.PostBind, multiPoint: p.MultiPoint,
 	}
 }
 

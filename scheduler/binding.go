@@ -71,6 +71,7 @@ func (s *Scheduler) bind(ctx context.Context, j *job) {
 func (s *Scheduler) finish(ctx context.Context, j *job, st *framework.Status) {
 	if st.OK() {
 		s.cfg.Recorder.Event(j.Pod, corev1.EventTypeNormal, "Scheduled", "Successfully assigned %s to %s", j.Name(), j.decision.Node)
+		j.fw.PostBind(j.PodInfo)
 	} else {
 		j.fw.Unreserve(ctx, j.state, j.PodInfo, j.decision.Node)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/miniorch/miniorch/scheduler/plugins/nodeports"
 	"github.com/miniorch/miniorch/scheduler/plugins/nodeunschedulable"
 	"github.com/miniorch/miniorch/scheduler/plugins/nodevolumelimits"
+	"github.com/miniorch/miniorch/scheduler/plugins/podgroups"
 	"github.com/miniorch/miniorch/scheduler/plugins/podtopologyspread"
 	"github.com/miniorch/miniorch/scheduler/plugins/prioritysort"
 	"github.com/miniorch/miniorch/scheduler/plugins/schedulinggates"
@@ -64,6 +65,7 @@ func catalogue() []listed {
 		{name: "PodTopologySpread", weight: 2, build: buildSpread},
 		{name: "InterPodAffinity", weight: 2, build: buildInterPodAffinity},
 		{name: "DefaultPreemption", build: buildPreemption},
+		{name: "PodGroups", build: informed("PodGroups", func(p Parts) framework.Plugin { return podgroups.New(p.Informers) })},
 		{name: "NodeResourcesBalancedAllocation", weight: 1, build: buildBalanced},
 		{name: "ImageLocality", weight: 1, build: plain(imagelocality.Plugin{})},
 		{name: "DefaultBinder", build: buildBinder},

@@ -92,7 +92,7 @@ func (q *queue) enter(w *waiter, p place) {
 	w.place = p
 	switch p {
 	case inActive:
-		w.Turn = q.lanes.enter(w.Pod.Namespace, w.Priority)
+		w.Turn = q.lanes.enter(w.PodInfo)
 	case inParked:
 		for _, name := range w.refusers {
 			q.refused[name]++
@@ -108,7 +108,7 @@ func (q *queue) enter(w *waiter, p place) {
 func (q *queue) leave(w *waiter) {
 	switch w.place {
 	case inActive:
-		q.lanes.leave(w.Pod.Namespace, w.Priority)
+		q.lanes.leave(w.PodInfo)
 	case inParked:
 		for _, name := range w.refusers {
 			if q.refused[name]--; q.refused[name] == 0 {
@@ -203,7 +203,7 @@ func (q *queue) pop() *waiter {
 		return nil
 	}
 	w := heap.Pop(&q.active).(*waiter)
-	q.lanes.serve(w.Pod.Namespace, w.Priority, w.Turn)
+	q.lanes.serve(w.PodInfo, w.Turn)
 	delete(q.all, w.Pod.UID)
 	return w
 }

@@ -346,7 +346,11 @@ func (s *Scheduler) refuse(w *waiter, d *Decision) {
 	if why != "" {
 		d.Refusal += " " + why
 	}
-	s.queue.refuse(w, refusersOf(d.refusals))
+	if w.Group != "" && n == nil {
+		s.queue.retry(w) // together with the others of its group, which it made let go
+	} else {
+		s.queue.refuse(w, refusersOf(d.refusals))
+	}
 	d.refusals = nil // explanations keep d, and work it out again
 	switch {
 	case n == nil:

@@ -24,6 +24,7 @@ type Framework struct {
 	permits    []Permit
 	preBinds   []PreBind
 	binds      []Bind
+	postBinds  []PostBind
 	wides      []wide
 	hinters    map[string]Hinter // by plugin
 
@@ -79,6 +80,9 @@ func (f *Framework) nameFilters(p Profile) {
 }
 
 func (f *Framework) add(e Enabled) error {
+	if x, ok := e.Plugin.(Handled); ok {
+		x.Handle(f)
+	}
 	if has[QueueSort](e, AtQueueSort) {
 		x := e.Plugin.(QueueSort)
 		if f.sort != nil {
@@ -107,6 +111,7 @@ func (f *Framework) add(e Enabled) error {
 	f.reserves = appendIf(f.reserves, e, AtReserve)
 	f.permits = appendIf(f.permits, e, AtPermit)
 	f.preBinds = appendIf(f.preBinds, e, AtPreBind)
+	f.postBinds = appendIf(f.postBinds, e, AtPostBind)
 	f.binds = appendIf(f.binds, e, AtBind)
 	f.addSigner(e)
 	return nil
@@ -359,6 +364,13 @@ func (f *Framework) PreBind(ctx context.Context, state *CycleState, pod *PodInfo
 		}
 	}
 	return nil
+}
+
+// PostBind runs the PostBind plugins.
+func (f *Framework) PostBind(pod *PodInfo) {
+	for _, p := range f.postBinds {
+		p.PostBind(pod)
+	}
 }
 
 // Slow reports whether PreBind may take minutes for the pod.

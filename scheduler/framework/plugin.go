@@ -7,7 +7,7 @@
 //	PreEnqueue QueueSort               whether it may be tried, which pod is next
 //	PreFilter Filter PostFilter        where it can run
 //	PreScore Score (Normalize)         where it should run
-//	Reserve Permit PreBind Bind        make it so
+//	Reserve Permit PreBind Bind PostBind  make it so
 //
 // A plugin is any type with a Name and one or more of the interfaces below.
 package framework
@@ -17,6 +17,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/pkg/explain"
 )
@@ -159,6 +161,24 @@ type Slow interface {
 type Bind interface {
 	Plugin
 	Bind(ctx context.Context, state *CycleState, pod *PodInfo, node string) *Status
+}
+
+// PostBind is told that a pod has been bound.
+type PostBind interface {
+	Plugin
+	PostBind(pod *PodInfo)
+}
+
+// Handle is how a Permit plugin speaks for pods that it lets wait.
+type Handle interface {
+	Allow(uid types.UID, plugin string)
+	Reject(uid types.UID, plugin, reason string)
+}
+
+// Handled is a plugin that needs the Handle of its profile. It gets it before anything else.
+type Handled interface {
+	Plugin
+	Handle(h Handle)
 }
 
 // Enabled is a plugin in a profile. Weight multiplies its scores. At the extension points in

@@ -22,6 +22,7 @@ type PodInfo struct {
 	Assumed  Resources // Requests, with something for containers that ask for nothing
 	Ports    []HostPort
 	Priority int32
+	Group    string    // of pods that are scheduled all or none; empty: it is in none
 	Terms    *PodTerms // nil: it has no affinity to other pods
 	Invalid  error     // what of the spec cannot be understood; such a pod is not scheduled
 }
@@ -61,8 +62,20 @@ func NewPodInfo(p *corev1.Pod) *PodInfo {
 	if p.Spec.Priority != nil {
 		info.Priority = *p.Spec.Priority
 	}
+	info.Group = GroupOf(p)
 	info.Terms, info.Invalid = parsePodTerms(p)
 	return info
+}
+
+// LabelGroup is the label by which a pod says in which group it is scheduled.
+const LabelGroup = "miniorch.dev/pod-group"
+
+// GroupOf returns the pod's group as namespace/name, empty if it is in none.
+func GroupOf(p *corev1.Pod) string {
+	if name := p.Labels[LabelGroup]; name != "" {
+		return p.Namespace + "/" + name
+	}
+	return ""
 }
 
 func (p *PodInfo) addPorts(c *corev1.Container) {

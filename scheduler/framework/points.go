@@ -18,6 +18,7 @@ const (
 	AtPermit     Point = "permit"
 	AtPreBind    Point = "preBind"
 	AtBind       Point = "bind"
+	AtPostBind   Point = "postBind"
 )
 
 // PointsOf returns the extension points that a plugin has.
@@ -41,6 +42,7 @@ func PointsOf(p Plugin) (points []Point) {
 	add(is[Permit](p), AtPermit)
 	add(is[PreBind](p), AtPreBind)
 	add(is[Bind](p), AtBind)
+	add(is[PostBind](p), AtPostBind)
 	return points
 }
 
