@@ -309,7 +309,7 @@ func (r *rollout) scaleTo(rs *appsv1.ReplicaSet, size int32) {
 // toward moves the sets' sizes to what is wanted (0 for those not named), within maxSurge and
 // maxUnavailable: what is not available may go at once, what is only while enough others are.
 func (r *rollout) toward(wanted map[*appsv1.ReplicaSet]int32) {
-	room := desired(r.d) + maxSurge(r.d) - r.total()
+	room := desired(r.d) + maxSurge(r.d) - r.present()
 	var available int32
 	for _, rs := range r.sets {
 		available += min(rs.Status.AvailableReplicas, r.now(rs))

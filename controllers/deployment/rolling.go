@@ -76,7 +76,7 @@ func (r *rollout) roll() {
 }
 
 func (r *rollout) growNewest() {
-	room := desired(r.d) + maxSurge(r.d) - r.total()
+	room := desired(r.d) + maxSurge(r.d) - r.present()
 	if r.newest == nil {
 		r.create = r.newSet(max(0, min(room, desired(r.d))))
 		return
@@ -88,6 +88,15 @@ func (r *rollout) growNewest() {
 	case missing > 0 && room > 0:
 		r.scale(r.newest, r.now(r.newest)+min(room, missing))
 	}
+}
+
+// present is how many pods there may be now: a set that was told to shrink may not have done so yet.
+func (r *rollout) present() int32 {
+	var n int32
+	for _, rs := range r.sets {
+		n += max(r.now(rs), rs.Status.Replicas)
+	}
+	return n
 }
 
 // shrinkOld takes away old pods that the rollout can spare: first those that are not
