@@ -150,7 +150,7 @@ func (b *typeBuilder) fields(s *schema, t reflect.Type, owner string, docs map[s
 		p = b.describe(p, docs[tag])
 		b.mergeRules(p, f, owner, tag)
 		s.Properties[tag] = p
-		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") && !isOptional(t, tag) {
 			s.Required = append(s.Required, tag)
 		}
 	}
