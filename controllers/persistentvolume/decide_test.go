@@ -206,7 +206,7 @@ func TestDecideVolume(t *testing.T) {
 		{name: "set aside, claim there", reason: "the claim binds it", volume: "spec: {claimRef: {namespace: a, name: c}}", claim: "{}", want: "phase Available", wake: true},
 		{name: "bound", reason: "both sides agree", volume: "metadata: {name: v}\nspec: {" + ref + "}",
 			claim: `{metadata: {annotations: {pv.kubernetes.io/bind-completed: "yes"}}, spec: {volumeName: v}, status: {phase: Bound}}`, want: "phase Bound"},
-		{name: "halfway", reason: "the claim does not know yet", volume: "metadata: {name: v}\nspec: {" + ref + "}", claim: "{spec: {}}", want: "phase Available", wake: true},
+		{name: "halfway", reason: "the claim does not know yet", volume: "metadata: {name: v}\nspec: {" + ref + "}\nstatus: {phase: Pending}", claim: "{spec: {}}", want: "phase Pending", wake: true},
 		{name: "retained", reason: "data is kept for somebody to look at", volume: "spec: {" + ref + ", persistentVolumeReclaimPolicy: Retain}\nstatus: {phase: Bound}", want: "phase Released"},
 		{name: "deleted by its maker", reason: "who made it sees that it is released",
 			volume: "metadata: {annotations: {pv.kubernetes.io/provisioned-by: p}}\nspec: {" + ref + ", persistentVolumeReclaimPolicy: Delete}\nstatus: {phase: Bound}", want: "phase Released"},

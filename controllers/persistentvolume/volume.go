@@ -67,10 +67,7 @@ func decideVolume(o volumeView) VolumePlan {
 
 // halfway is a volume that has been given to a claim which does not know yet.
 func halfway(v *corev1.PersistentVolume, c *corev1.PersistentVolumeClaim) VolumePlan {
-	plan := VolumePlan{Phase: v.Status.Phase, Wake: true}
-	if plan.Phase == "" || plan.Phase == corev1.VolumePending {
-		plan.Phase = corev1.VolumeAvailable
-	}
+	plan := VolumePlan{Phase: v.Status.Phase, Wake: true} // the claim writes what is next
 	if claims.ModeOf(v.Spec.VolumeMode) != claims.ModeOf(c.Spec.VolumeMode) {
 		plan.Event = warn(volumeMismatch, "Cannot bind PersistentVolume to requested PersistentVolumeClaim %q due to incompatible volumeMode.", c.Name)
 	}

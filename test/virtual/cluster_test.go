@@ -22,9 +22,12 @@ import (
 	"github.com/miniorch/miniorch/kubelet"
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/kubelet/hollow"
+	"github.com/miniorch/miniorch/kubelet/volumes"
+	"github.com/miniorch/miniorch/pkg/claims"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/client/clienttest"
 	"github.com/miniorch/miniorch/pkg/decision"
+	"github.com/miniorch/miniorch/pkg/reconcile"
 	"github.com/miniorch/miniorch/scheduler"
 )
 
@@ -130,16 +133,21 @@ func (c *cluster) boot(name string) error {
 	parts, simulated := hollow.Parts(clock.RealClock{})
 	parts.Runtime = stingy{simulated}
 	dir := c.t.TempDir()
+	config := hollow.NodeConfig()
+	config.Annotations = map[string]string{claims.LocalPathRoot: "/volumes"}
 	agent, err := kubelet.New(transport, informers, parts, kubelet.Config{
-		NodeName: name, NodeIP: fmt.Sprint("192.0.2.", 1+c.chance.hash(name)%250), NoFiles: true, Node: hollow.NodeConfig(),
+		NodeName: name, NodeIP: fmt.Sprint("192.0.2.", 1+c.chance.hash(name)%250), NoFiles: true, Node: config,
 		RootDir: dir + "/root", LogDir: dir + "/logs", Rand: c.chance.jitter(name), Logger: quiet, Decisions: c.decisions,
 	})
 	if err != nil {
 		return err
 	}
+	remover := volumes.NewLocalRemover(transport, informers, volumes.LocalConfig{
+		NodeName: name, Loop: reconcile.Config{Rand: c.chance.jitter(name + "/volumes"), Logger: quiet},
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	m := &machine{stop: stop, ended: make(chan error, 1)}
-	go func() { m.ended <- together(informers.Run, agent.Run)(ctx) }()
+	go func() { m.ended <- together(informers.Run, agent.Run, remover.Run)(ctx) }()
 	c.nodes[name] = m
 	return nil
 }
