@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -72,6 +73,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	why := &explainer{}
+	o.roles = &roles{}
 	server, err := newServer(o, store, listener, security, logger, decisions, why)
 	if err != nil {
 		return err
@@ -128,6 +130,7 @@ func (o options) lead(ctx context.Context, server *apiserver.Server, user, lease
 	case <-ctx.Done():
 		return nil
 	}
+	defer o.roles.begin(strings.TrimPrefix(lease, "kube-"))()
 	transport := server.Client(auth.User{Name: user, Groups: []string{auth.GroupAuthenticated}})
 	work := func(ctx context.Context) error {
 		err := component(ctx, transport, client.NewInformers(transport, client.Config{Logger: logger}))

@@ -42,6 +42,8 @@ type options struct {
 	Scheduler        *config.Configuration // nil: the defaults
 	Profiling        bool
 	Verbose          bool
+
+	roles *roles // which components run in this process
 }
 
 type etcdOptions struct {

@@ -116,6 +116,11 @@ func newServer(o options, store storage.Store, listener net.Listener, security *
 		Listener: listener, Logger: logger, Decisions: decisions, Why: why, Profiling: o.Profiling,
 		AdvertiseAddress: o.published(), AdvertisePort: int32(port(listener)), ServiceCIDR: o.ServiceCIDR,
 	}
+	for _, part := range [][2]string{{"controllers", "controller-manager"}, {"scheduler", "scheduler"}} {
+		if !o.disabled(part[0]) {
+			config.Registry.Components = append(config.Registry.Components, o.roles.component(part[1]))
+		}
+	}
 	security.Apply(&config)
 	if o.TokenFile != "" {
 		file, err := os.Open(o.TokenFile)
