@@ -94,6 +94,7 @@ type patch struct {
 	validation string
 	text       func(doc []byte) ([]byte, error)
 	tree       func(doc map[string]any) (map[string]any, error)
+	parts      map[string]any // what the tree is changed by, if only by whole parts
 }
 
 func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
@@ -103,6 +104,7 @@ func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
 	case types.MergePatchType:
 		patch, err := p.document(ctx)
 		p.tree = func(doc map[string]any) (map[string]any, error) { return merge(doc, patch), nil }
+		p.setParts(patch)
 		return err
 	case types.StrategicMergePatchType:
 		into := p.empty()
@@ -110,12 +112,19 @@ func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
 			return decode.UnsupportedMediaType(string(pt), string(types.JSONPatchType), string(types.MergePatchType))
 		}
 		patch, err := p.document(ctx)
+		p.setParts(patch)
 		p.tree = func(doc map[string]any) (map[string]any, error) {
 			return strategicpatch.StrategicMergeMapPatch(doc, runtime.DeepCopyJSON(patch), into)
 		}
 		return err
 	}
 	return decode.UnsupportedMediaType(string(pt), patchTypes...)
+}
+
+func (p *patch) setParts(patch map[string]any) {
+	if byParts(patch, p.empty()) {
+		p.parts = patch
+	}
 }
 
 // patchTypes are the forms of patches that are understood.
@@ -199,8 +208,11 @@ func (p *patch) checkOperations(ctx context.Context) error {
 
 // applyTo returns the patched form of current, which stays as it is.
 func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, error) {
-	obj := p.empty()
 	opts := decode.Options{Kind: p.kind, Validation: p.validation}
+	if p.parts != nil {
+		return p.applyToParts(ctx, current, opts)
+	}
+	obj := p.empty()
 	if p.tree != nil {
 		doc, err := p.treeOf(current)
 		if err != nil {
@@ -234,9 +246,16 @@ func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, er
 
 // treeOf returns current as the patch's author knows it, with apiVersion and kind.
 func (p *patch) treeOf(current api.Object) (map[string]any, error) {
-	if !bytes.Contains(p.data, []byte("managedFields")) {
+	if !p.namesOwners() {
 		current = withoutOwners(current) // as large as the rest, and none of the patch's business
 	}
+	return p.treeFrom(current)
+}
+
+// namesOwners reports whether the patch may be about managedFields.
+func (p *patch) namesOwners() bool { return bytes.Contains(p.data, []byte("managedFields")) }
+
+func (p *patch) treeFrom(current api.Object) (map[string]any, error) {
 	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(current)
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("converting %s: %w", current.GetName(), err))
