@@ -13,7 +13,6 @@ import (
 
 // emptyDir makes the directory that a pod's containers share, on disk or in memory.
 func (m *Manager) emptyDir(dir string, pod *corev1.Pod, src *corev1.EmptyDirVolumeSource) error {
-	group := fsGroup(pod)
 	switch src.Medium {
 	case corev1.StorageMediumDefault:
 	case corev1.StorageMediumMemory:
@@ -23,6 +22,13 @@ func (m *Manager) emptyDir(dir string, pod *corev1.Pod, src *corev1.EmptyDirVolu
 	default:
 		return fmt.Errorf("emptyDir medium %q is not supported", src.Medium)
 	}
+	return open(dir, fsGroup(pod))
+}
+
+// open lets every user of the pod's containers into a volume's directory; what is made there
+// belongs to the pod's group, if it has one. Other users of the host do not get that far: see
+// private.
+func open(dir string, group *int64) error {
 	mode := os.FileMode(0o777)
 	if group != nil {
 		mode |= os.ModeSetgid
@@ -31,6 +37,16 @@ func (m *Manager) emptyDir(dir string, pod *corev1.Pod, src *corev1.EmptyDirVolu
 		}
 	}
 	return os.Chmod(dir, mode)
+}
+
+// private keeps the host's users out of all pods' directories. Containers do not pass there:
+// they see what is bound into them.
+func (m *Manager) private() error {
+	dir := filepath.Join(m.cfg.RootDir, "pods")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o750) // somebody else may have made it
 }
 
 // tmpfs mounts memory at dir unless that was done before.

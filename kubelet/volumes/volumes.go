@@ -97,6 +97,9 @@ func (m *Manager) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]cont
 			return nil, err
 		}
 	}
+	if err := m.private(); err != nil {
+		return nil, err
+	}
 	pv := m.register(pod)
 	pv.writing.Lock()
 	defer pv.writing.Unlock()
@@ -136,6 +139,9 @@ func (m *Manager) prepare(ctx context.Context, pv *podVolumes, pod *corev1.Pod, 
 		if err := m.tmpfs(dir, 0); err != nil {
 			return container.Mount{}, err
 		}
+	}
+	if err := open(dir, fsGroup(pod)); err != nil {
+		return container.Mount{}, err
 	}
 	return container.Mount{HostPath: dir, ReadOnly: true}, m.write(ctx, pv, pod, v, m.live(ctx, pod.Namespace))
 }

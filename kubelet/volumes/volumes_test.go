@@ -144,6 +144,11 @@ func TestPrepareContents(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := mounts["v"].HostPath
+			for path, want := range map[string]os.FileMode{dir: 0o777, filepath.Join(m.cfg.RootDir, "pods"): 0o750} {
+				if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+					t.Errorf("%s has mode %v, want %v (%v): open to the pod's users, closed to the host's", path, info.Mode(), want, err)
+				}
+			}
 			for path, want := range tc.want {
 				if got := read(t, filepath.Join(dir, path)); got != want {
 					t.Errorf("%s holds %q, want %q", path, got, want)
