@@ -1,9 +1,11 @@
 package core
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -87,6 +89,9 @@ func validateServiceUpdate(s, old *corev1.Service) field.ErrorList {
 	if hasClusterIP(&s.Spec) && hasClusterIP(&old.Spec) && old.Spec.ClusterIP != "" && s.Spec.ClusterIP != old.Spec.ClusterIP {
 		errs = append(errs, field.Invalid(path.Child("clusterIPs").Index(0), s.Spec.ClusterIP, "may not change once set"))
 	}
+	if hasHealthCheckPort(&s.Spec) && hasHealthCheckPort(&old.Spec) && old.Spec.HealthCheckNodePort != 0 {
+		errs = append(errs, validation.ValidateImmutableField(s.Spec.HealthCheckNodePort, old.Spec.HealthCheckNodePort, path.Child("healthCheckNodePort"))...)
+	}
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer && old.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		is, was := s.Spec.LoadBalancerClass, old.Spec.LoadBalancerClass
 		if (is == nil) != (was == nil) || (is != nil && *is != *was) {
@@ -128,11 +133,36 @@ func warnService(s, _ *corev1.Service, _ bool) []string {
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		all = append(all, kind.Unserved(path.Child("type"), "no load balancer answers here; the service is reached by cluster IP and node ports"))
 	}
+	if s.Spec.Type != corev1.ServiceTypeExternalName && s.Spec.ExternalName != "" {
+		all = append(all, fmt.Sprintf("spec.externalName is ignored when spec.type is not %q", corev1.ServiceTypeExternalName))
+	}
+	all = append(all, warnHeadless(&s.Spec)...)
 	if s.Spec.TrafficDistribution != nil {
 		all = append(all, kind.Unserved(path.Child("trafficDistribution"), "traffic goes to all endpoints alike"))
 	}
 	if s.Spec.LoadBalancerIP != "" {
 		all = append(all, kind.Unserved(path.Child("loadBalancerIP"), "deprecated, and not acted upon"))
+	}
+	return all
+}
+
+// warnHeadless names what a service without an address of its own cannot have.
+func warnHeadless(spec *corev1.ServiceSpec) []string {
+	if spec.ClusterIP != corev1.ClusterIPNone {
+		return nil
+	}
+	var all []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"loadBalancerIP", spec.LoadBalancerIP != ""},
+		{"externalIPs", len(spec.ExternalIPs) > 0},
+		{"SessionAffinity", spec.SessionAffinity != "" && spec.SessionAffinity != corev1.ServiceAffinityNone},
+	} {
+		if f.set {
+			all = append(all, "spec."+f.name+" is ignored for headless services")
+		}
 	}
 	return all
 }

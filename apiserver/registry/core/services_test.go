@@ -115,6 +115,14 @@ func TestServiceUpdate(t *testing.T) {
 			"ClusterIP 10.96.0.5 80:31000/TCP ", []string{"spec.ports[0].nodePort: Forbidden"}},
 		{"other address", nodePort, "type: NodePort, clusterIP: 10.96.0.6, ports: [{port: 80}]", "an address stays", "NodePort 10.96.0.6 80:30001/TCP Cluster",
 			[]string{"spec.clusterIPs[0]: Invalid value: \"10.96.0.6\": may not change once set"}},
+		{"another health port", "type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30010, ports: [{port: 80}]",
+			"type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30011, ports: [{port: 80}]", "balancers remember it", "LoadBalancer  80/TCP Local",
+			[]string{"spec.healthCheckNodePort: Invalid value: 30011: field is immutable"}},
+		{"another class", "type: LoadBalancer, loadBalancerClass: a/b, ports: [{port: 80}]", "type: LoadBalancer, loadBalancerClass: a/c, ports: [{port: 80}]",
+			"another controller would take over", "LoadBalancer  80/TCP Cluster", []string{"spec.loadBalancerClass: Invalid value: \"a/c\": may not change once set"}},
+		{"class with the type", "ports: [{port: 80}]", "type: LoadBalancer, loadBalancerClass: a/b, ports: [{port: 80}]", "it comes with the type", "LoadBalancer  80/TCP Cluster", nil},
+		{"to headless", "clusterIP: 10.96.0.5, ports: [{port: 80}]", "clusterIP: None, ports: [{port: 80}]", "an address stays", "ClusterIP None 80/TCP ",
+			[]string{"spec.clusterIPs[0]: Invalid value: \"None\": may not change once set"}},
 		{"from ExternalName", "type: ExternalName, externalName: a.b", "type: ClusterIP, clusterIP: 10.96.0.6, ports: [{port: 80}]", "it had none",
 			"ClusterIP 10.96.0.6 80/TCP ", nil},
 	} {
@@ -161,4 +169,14 @@ func TestValidateServiceStatus(t *testing.T) {
 	kindtest.WantErrors(t, validateServiceStatus(s, s), "may only be used when `spec.type` is \"LoadBalancer\"")
 	s.Spec.Type = corev1.ServiceTypeLoadBalancer
 	kindtest.WantErrors(t, validateServiceStatus(s, s))
+}
+
+func TestWarnHeadless(t *testing.T) {
+	s := service(t, "clusterIP: None, externalIPs: [1.2.3.4], loadBalancerIP: 1.2.3.4, sessionAffinity: ClientIP, externalName: a.b")
+	if got := warnHeadless(&s.Spec); len(got) != 3 || got[2] != "spec.SessionAffinity is ignored for headless services" {
+		t.Errorf("warnings: %q", got)
+	}
+	if got := warnService(s, nil, false); got[0] != `spec.externalName is ignored when spec.type is not "ExternalName"` {
+		t.Errorf("warnings: %q", got)
+	}
 }
