@@ -192,7 +192,7 @@ func names(list *rest.ListResult) []string {
 // next returns the next event, failing if none comes within a minute.
 func next(e *engine, w *rest.Watch) rest.Event {
 	e.Helper()
-	ctx, cancel := context.WithTimeout(e.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(e.ctx, 5*time.Minute)
 	defer cancel()
 	ev, err := w.Next(ctx)
 	if err != nil {

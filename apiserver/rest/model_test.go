@@ -116,7 +116,7 @@ func playModel(t *testing.T, e *engine, seed uint64) {
 	var mu sync.Mutex // guards lists and watches
 
 	var watching sync.WaitGroup
-	watchCtx, stopWatches := context.WithTimeout(e.ctx, time.Minute)
+	watchCtx, stopWatches := context.WithTimeout(e.ctx, 5*time.Minute)
 	defer stopWatches()
 	observe := func(from int64) {
 		seen := &seenWatch{from: from}

@@ -81,7 +81,7 @@ func (w *world) about(c change) string {
 func (w *world) checkOp(h *history, o *op, done int) {
 	switch {
 	case o.Lost:
-		if w.calm {
+		if w.calm && !o.Busy {
 			w.Errorf("%v, from a server that was there", o)
 		}
 		return

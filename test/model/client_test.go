@@ -30,6 +30,7 @@ type client struct {
 	media string
 	set   *kubernetes.Clientset
 	seen  map[place]*state // what it saw last, perhaps long ago
+	vain  int              // how often it got no answer
 }
 
 func (w *world) client(n int) *client {
@@ -288,12 +289,18 @@ func (c *client) act(ctx context.Context) {
 	case errors.As(err, &status) && status.ErrStatus.Code < 500 && status.ErrStatus.Code != 429:
 		o.Reason, o.Detail = status.ErrStatus.Reason, status.ErrStatus.Message
 	default:
-		o.Lost, o.Detail = true, err.Error()
+		o.Lost, o.Busy, o.Detail = true, busy(err), err.Error()
+		c.vain++
 		time.Sleep(20 * time.Millisecond)
 	}
 	c.w.mu.Lock()
 	c.w.ops = append(c.w.ops, o)
 	c.w.mu.Unlock()
+}
+
+// busy: on a machine that has too much to do a server may ask its clients to come again later.
+func busy(err error) bool {
+	return apierrors.IsTooManyRequests(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err)
 }
 
 // note remembers an answer.

@@ -74,7 +74,7 @@ func (w *world) playClients() {
 	for n := range clients {
 		c := w.client(n)
 		all.Go(func() {
-			for range *steps {
+			for n := 0; n < *steps+min(c.vain, 100**steps); n++ { // what was in vain does not count
 				switch n := c.r.IntN(10); {
 				case n == 0:
 					c.list(w.ctx)

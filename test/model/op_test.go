@@ -50,6 +50,7 @@ type op struct {
 	Reason       metav1.StatusReason
 	Detail       string
 	Lost         bool // no answer: it may have been done or not
+	Busy         bool // what was answered instead is no failure
 	Got          *state
 	Raw          string // the object that was answered, whole
 	Deleted      []string

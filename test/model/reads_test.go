@@ -109,9 +109,10 @@ func (c *client) lost(rd *read, err error) {
 	if errors.As(err, &status) && status.ErrStatus.Code < 500 && !apierrors.IsTooManyRequests(err) {
 		c.w.Errorf("%v: %v", rd, err)
 	}
-	if c.w.calm {
+	if c.w.calm && !busy(err) {
 		c.w.Errorf("%v: %v", rd, err)
 	}
+	c.vain++
 	time.Sleep(20 * time.Millisecond)
 }
 

@@ -61,7 +61,7 @@ func TestRestoredBackup(t *testing.T) {
 	shows := func(want ...string) {
 		t.Helper()
 		var one, other []string
-		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			one, other = nil, nil
 			all, err := theirs.List(labels.Everything())
 			if err != nil {

@@ -106,7 +106,7 @@ func (t *truth) settle(w *world) []change {
 	if err != nil {
 		w.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for t.progress() < now {
 		if time.Now().After(deadline) {
 			w.Fatalf("the truth stands at %d, the store at %d", t.progress(), now)

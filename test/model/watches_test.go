@@ -85,7 +85,7 @@ func (c *client) watchOnce(ctx context.Context, wt *watching) (gone bool) {
 		if apierrors.IsResourceExpired(err) {
 			return true
 		}
-		if c.w.calm && ctx.Err() == nil {
+		if c.w.calm && ctx.Err() == nil && !busy(err) {
 			c.w.Errorf("%v: %v", wt, err)
 		}
 		select {
@@ -102,7 +102,7 @@ func (c *client) watchOnce(ctx context.Context, wt *watching) (gone bool) {
 	for e := range stream.ResultChan() {
 		if e.Type == watch.Error {
 			err := apierrors.FromObject(e.Object)
-			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) && ctx.Err() == nil && c.w.calm {
+			if !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) && ctx.Err() == nil && c.w.calm && !busy(err) {
 				c.w.Errorf("%v ended with %v", wt, err)
 			}
 			return apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
@@ -221,7 +221,7 @@ func compare(w *world, what string, got, want []event) {
 
 // caughtUp waits until a watch that still runs has been told all that it must.
 func (wt *watching) caughtUp(h *history, last int64) bool {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		wt.mu.Lock()
 		begun := !wt.initial || wt.synced > 0
 		ended, from := wt.ended, wt.reached

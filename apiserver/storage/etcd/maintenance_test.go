@@ -61,7 +61,7 @@ func TestMaintain(t *testing.T) {
 	if _, err := e.Client().Compact(ctx, last.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		clk.Step(careInterval)
 		if file, _ := e.Size(); file < 4<<20 && file > 0 {
 			break

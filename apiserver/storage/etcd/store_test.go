@@ -23,7 +23,7 @@ func start(t testing.TB, cfg etcd.EmbeddedConfig) *etcd.Embedded {
 		cfg.DataDir = t.TempDir()
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(testWriter{t}, nil))
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	e, err := etcd.StartEmbedded(ctx, cfg)
 	if err != nil {

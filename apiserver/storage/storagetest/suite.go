@@ -14,7 +14,7 @@ import (
 )
 
 // patience bounds the wait for something that must happen.
-const patience = 30 * time.Second
+const patience = 5 * time.Minute
 
 // Run runs the suite; open returns an empty store for one test.
 func Run(t *testing.T, open func(t *testing.T) storage.Store) {

@@ -57,7 +57,7 @@ func begin(t testing.TB, store storage.Store, cfg Config) *fixture {
 	t.Cleanup(f.stop)
 	select {
 	case <-f.cache.Ready():
-	case <-time.After(30 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("the cache does not become ready")
 	}
 	return f
