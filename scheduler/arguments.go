@@ -120,13 +120,13 @@ func checkConstraint(c corev1.TopologySpreadConstraint, at *field.Path) error {
 	return nil
 }
 
-func buildFit(_ Parts, raw []byte, at *field.Path) (framework.Plugin, error) {
+func buildFit(p Parts, raw []byte, at *field.Path) (framework.Plugin, error) {
 	a := config.NodeResourcesFitArgs{}
 	if err := config.Args(&a, raw, at); err != nil {
 		return nil, err
 	}
 	args := noderesources.Args{IgnoredGroups: a.IgnoredResourceGroups}
-	for _, name := range a.IgnoredResources {
+	for _, name := range append(a.IgnoredResources, p.Ignored...) {
 		args.Ignored = append(args.Ignored, corev1.ResourceName(name))
 	}
 	s := a.ScoringStrategy

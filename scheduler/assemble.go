@@ -49,6 +49,9 @@ func Check(c *config.Configuration) error {
 	if err == nil {
 		_, err = newProfiles(all)
 	}
+	if err == nil {
+		_, err = newExtenders(c)
+	}
 	return err
 }
 

@@ -52,7 +52,7 @@ func (s *Scheduler) bind(ctx context.Context, j *job) {
 	began := s.cfg.Clock.Now()
 	st := j.fw.PreBind(ctx, j.state, j.PodInfo, j.decision.Node)
 	if st.OK() {
-		st = j.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
+		st = s.bindBy(ctx, j)
 	}
 	s.finish(ctx, j, st)
 	r := decision.Record{
@@ -64,6 +64,18 @@ func (s *Scheduler) bind(ctx context.Context, j *job) {
 		r.Error = err.Error()
 	}
 	s.cfg.Decisions.Add(r)
+}
+
+// bindBy lets the extender bind the pod that wants to, else the plugins.
+func (s *Scheduler) bindBy(ctx context.Context, j *job) *framework.Status {
+	e := s.extenders.binder(j.Pod)
+	if e == nil {
+		return j.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
+	}
+	if err := e.bind(ctx, j.Pod, j.decision.Node); err != nil {
+		return framework.Fail(err)
+	}
+	return nil
 }
 
 // finish takes note of how a binding ended. After a failure the pod may be bound or not: if it

@@ -34,6 +34,7 @@ type Parts struct {
 	Informers *client.Informers
 	Recorder  Recorder
 	Clock     clock.PassiveClock
+	Ignored   []string // resources that only extenders look at
 }
 
 // listed is a plugin of the catalogue.

@@ -40,10 +40,14 @@ func (d *Decision) String() string {
 // decide finds the best node for a pod. m remembers what the plugins said for pods with the
 // same signature; the decision is the same without it.
 func (m *mind) decide(fw *framework.Framework, pod *framework.PodInfo, signature string, nodes framework.Snapshot, rand func() float64) *Decision {
-	c := m.weigh(fw, pod, signature, nodes)
+	return m.weigh(fw, pod, signature, nodes).decide(pod, rand)
+}
+
+// decide takes the best node.
+func (c *candidates) decide(pod *framework.PodInfo, rand func() float64) *Decision {
 	d := c.decision(pod)
 	if at, score, ok := c.best(rand); ok {
-		d.Node, d.position, d.Score = nodes.At(at).Name, at, score
+		d.Node, d.position, d.Score = c.nodes.At(at).Name, at, score
 	} else {
 		d.Refusal, d.refusals, d.refused = c.why(), c.refusals(), c.refused
 	}

@@ -189,6 +189,9 @@ func (s *Scheduler) onPod(old, p *corev1.Pod) {
 			s.signal()
 		}
 	case s.waits(p):
+		if p.UID == s.asking {
+			return // whoever asks looks again
+		}
 		if !s.cache.has(p.UID) { // else it has a node already, the API just does not know
 			w := s.queue.set(p)
 			s.takeNomination(w)

@@ -70,7 +70,7 @@ func (c Config) withDefaults(t client.Transport, informers *client.Informers) (C
 	}
 	if len(c.Profiles) == 0 {
 		var err error
-		if c.Profiles, err = Profiles(c.Configuration, Parts{t, informers, c.Recorder, c.Clock}); err != nil {
+		if c.Profiles, err = Profiles(c.Configuration, Parts{t, informers, c.Recorder, c.Clock, ignored(c.Configuration)}); err != nil {
 			return c, err
 		}
 	}
@@ -112,6 +112,7 @@ type Scheduler struct {
 	nodes     *client.Informer[*corev1.Node]
 	cfg       Config
 	profiles  profiles
+	extenders extenders
 	log       *slog.Logger
 
 	wake   chan struct{}   // something changed that the loop must look at
@@ -128,6 +129,7 @@ type Scheduler struct {
 	freed    map[string]bool // nodes that may have room now
 	news     news
 	verdicts map[types.UID]verdict
+	asking   types.UID // the pod about which extenders are being asked, with the lock open
 }
 
 const (
@@ -146,8 +148,12 @@ func New(t client.Transport, informers *client.Informers, cfg Config) (*Schedule
 	if err != nil {
 		return nil, fmt.Errorf("building the scheduler: %w", err)
 	}
+	ext, err := newExtenders(cfg.Configuration)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the scheduler: %w", err)
+	}
 	s := &Scheduler{
-		transport: t, cfg: cfg, profiles: p, log: cfg.Logger.With("component", "scheduler"),
+		extenders: ext, transport: t, cfg: cfg, profiles: p, log: cfg.Logger.With("component", "scheduler"),
 		pods: client.InformerFor[*corev1.Pod](informers), nodes: client.InformerFor[*corev1.Node](informers),
 		wake: make(chan struct{}, 1), jobs: make(chan *job, 4*cfg.Binders), chores: make(chan *chore, choresKept),
 		slow:  make(chan struct{}, slowBindings),
@@ -287,7 +293,14 @@ func earliest(a, b time.Time) time.Time {
 // schedule decides for one pod. It returns what is to be done if a node was found; else the
 // pod is back in the queue.
 func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
-	d := s.decide(w)
+	d, err := s.decide(ctx, w)
+	switch {
+	case err != nil:
+		s.giveUp(w, framework.Fail(err))
+		return nil
+	case d == nil: // the pod is another than when it was looked at
+		return nil
+	}
 	d.at = s.cfg.Clock.Now()
 	s.kept.keep(d)
 	if d.Node == "" {
@@ -310,16 +323,20 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
 	return j
 }
 
-// decide finds a node for a pod. If room was made for it somewhere, that node comes first.
-func (s *Scheduler) decide(w *waiter) *Decision {
+// decide finds a node for a pod. If room was made for it somewhere, that node comes first. It
+// returns nothing if the pod changed meanwhile, and has been taken care of.
+func (s *Scheduler) decide(ctx context.Context, w *waiter) (*Decision, error) {
+	if some := s.extenders.of(w.Pod); len(some) > 0 {
+		return s.decideAsking(ctx, w, some)
+	}
 	nodes, signature := s.cache.snapshot(), w.signature
 	if n := s.cache.nominated[w.Pod.UID]; n.node != "" {
 		if d := s.mind.decideFor(w.fw, w.PodInfo, nodes, n.node); d != nil {
-			return d
+			return d, nil
 		}
 		signature = "" // the room that was made for it is not taken, for itself
 	}
-	return s.mind.decide(w.fw, w.PodInfo, signature, nodes, s.cfg.Rand)
+	return s.mind.decide(w.fw, w.PodInfo, signature, nodes, s.cfg.Rand), nil
 }
 
 // permit asks the Permit plugins, and finds out what kind of binding it will be.

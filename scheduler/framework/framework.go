@@ -283,7 +283,9 @@ func (f *Framework) PostFilter(a *Attempt) (*Nomination, *Status) {
 		if s.OK() || s.Code == Failed {
 			return n, s.By(p.Name())
 		}
-		last = s.By(p.Name())
+		if !s.IsSkip() {
+			last = s.By(p.Name())
+		}
 	}
 	return nil, last
 }
