@@ -20,6 +20,7 @@ const (
 	volumeMismatch       = "VolumeMismatch"
 	claimLost            = "ClaimLost"
 	claimMisbound        = "ClaimMisbound"
+	externalExpanding    = "ExternalExpanding"
 )
 
 // Happening is an event to be recorded.
@@ -91,10 +92,20 @@ func decideBound(o claimView) ClaimPlan {
 	case v == nil:
 		return lost(claimLost, "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
 	case v.Spec.ClaimRef == nil || claims.Holds(v, o.Claim):
-		return ClaimPlan{Bind: v}
+		plan := ClaimPlan{Bind: v}
+		if want := claims.Request(o.Claim); waitsToGrow(o.Claim, v) && want.Cmp(*claims.Size(v)) > 0 {
+			plan.Event = tell(externalExpanding, "waiting for an external controller to expand this PVC")
+		}
+		return plan
 	default:
 		return lost(claimMisbound, "Two claims are bound to the same volume, this one is bound incorrectly")
 	}
+}
+
+// waitsToGrow reports whether a bound claim may ask somebody else for a larger volume. Our own
+// provisioner grows its volumes at once, and what is as large as it was asked to be needs nobody.
+func waitsToGrow(c *corev1.PersistentVolumeClaim, v *corev1.PersistentVolume) bool {
+	return c.Status.Phase == corev1.ClaimBound && !claims.IsLocalPath(v)
 }
 
 // decideNamed binds a claim whose user has chosen the volume, if that can be had.

@@ -153,6 +153,12 @@ func TestDecideClaim(t *testing.T) {
 			want:  "phase Lost", event: claimMisbound,
 		},
 		{
+			name: "asks for more", reason: "who made the volume has to make it larger",
+			claim: `{metadata: {uid: u, namespace: a, name: c, annotations: {pv.kubernetes.io/bind-completed: "yes"}}, spec: {` + asks + `, volumeName: v}, status: {phase: Bound}}`,
+			named: volume("v", "1Gi", ", claimRef: {namespace: a, name: c, uid: u}"),
+			want:  "bind to v", event: externalExpanding, contains: "waiting for an external controller to expand this PVC",
+		},
+		{
 			name: "found again", reason: "the volume was restored without its claim",
 			claim: `{metadata: {uid: u, namespace: a, name: c, annotations: {pv.kubernetes.io/bind-completed: "yes"}}, spec: {` + asks + `, volumeName: v}, status: {phase: Lost}}`,
 			named: volume("v", "5Gi", ""), want: "bind to v",
