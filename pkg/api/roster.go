@@ -75,6 +75,8 @@ var roster = []struct {
 	{&networkingv1.IPAddress{}, Resource{"networking.k8s.io", "v1", "ipaddresses", "IPAddress", false}},
 	{&nodev1.RuntimeClass{}, Resource{"node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", false}},
 	{&certificatesv1.CertificateSigningRequest{}, Resource{"certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", false}},
+	{&certificatesv1.ClusterTrustBundle{}, Resource{"certificates.k8s.io", "v1", "clustertrustbundles", "ClusterTrustBundle", false}},
+	{&certificatesv1.PodCertificateRequest{}, Resource{"certificates.k8s.io", "v1", "podcertificaterequests", "PodCertificateRequest", true}},
 	{&flowcontrolv1.FlowSchema{}, Resource{"flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema", false}},
 	{&flowcontrolv1.PriorityLevelConfiguration{}, Resource{"flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations", "PriorityLevelConfiguration", false}},
 	{&admissionregistrationv1.MutatingWebhookConfiguration{}, Resource{"admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", false}},

@@ -1,5 +1,5 @@
 // Package certificates describes the kinds of certificates.k8s.io/v1: requests for
-// certificates, which somebody approves and somebody else signs.
+// certificates, which somebody approves and somebody else signs, and whom to trust.
 package certificates
 
 import (
@@ -23,7 +23,7 @@ type request = *certificatesv1.CertificateSigningRequest
 
 // Kinds returns the descriptors of the group.
 func Kinds() []resource.Descriptor {
-	return []resource.Descriptor{signingRequests()}
+	return []resource.Descriptor{signingRequests(), trustBundles(), podRequests()}
 }
 
 func signingRequests() resource.Descriptor {
