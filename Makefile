@@ -13,7 +13,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 BUILD := $(GO) build -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build up demo down test fuzz lint bench images clean
+.PHONY: help deps build up demo down test unified fuzz lint bench images clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -50,6 +50,9 @@ fuzz: ## every fuzz target for FUZZTIME (5s) each; `make test` runs their seeds
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$dir/*_test.go); do \
 	    echo "$$dir $$target" && $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) > $$out 2>&1 || { cat $$out; exit 1; }; \
 	  done; done
+
+unified: build images ## what depends on cgroup v2, on a virtual machine that has nothing else (as root)
+	@BIN=$(abspath $(BIN)) test/unified/run.sh
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }

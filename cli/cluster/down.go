@@ -170,6 +170,9 @@ func (cl *Cluster) forgetContext() error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
+	if !cl.state.NewConfigDir {
+		return nil
+	}
 	return removeIfEmpty(filepath.Dir(path))
 }
 

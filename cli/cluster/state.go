@@ -16,12 +16,13 @@ import (
 // state is what Down needs to know although the cluster's parts are gone: it is written
 // before anything is made.
 type state struct {
-	Number     int    `json:"number"`
-	Config     Config `json:"config"`
-	IPForward  string `json:"ipForward"` // as it was before
-	Kubeconfig string `json:"kubeconfig,omitempty"`
-	NewConfig  bool   `json:"newConfig,omitempty"` // there was no kubeconfig before
-	NetNSDir   bool   `json:"netnsDir,omitempty"`  // the mount at /run/netns is ours
+	Number       int    `json:"number"`
+	Config       Config `json:"config"`
+	IPForward    string `json:"ipForward"` // as it was before
+	Kubeconfig   string `json:"kubeconfig,omitempty"`
+	NewConfig    bool   `json:"newConfig,omitempty"`    // there was no kubeconfig before,
+	NewConfigDir bool   `json:"newConfigDir,omitempty"` // nor the directory that it is in
+	NetNSDir     bool   `json:"netnsDir,omitempty"`     // the mount at /run/netns is ours
 }
 
 func statePath(c Config) string { return filepath.Join(c.dir(), "cluster.json") }

@@ -150,6 +150,8 @@ func prepare(c Config) (*Cluster, error) {
 	}
 	if _, err := os.Stat(s.Kubeconfig); s.Kubeconfig != "" && errors.Is(err, os.ErrNotExist) {
 		s.NewConfig = true
+		_, err := os.Stat(filepath.Dir(s.Kubeconfig))
+		s.NewConfigDir = errors.Is(err, os.ErrNotExist)
 	}
 	made, err := ensureNetNSDir()
 	if err != nil {
