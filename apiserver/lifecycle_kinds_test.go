@@ -63,6 +63,9 @@ func livesOfGroups(t *testing.T) []life {
 			object: `{"spec":{"signerName":"example.com/e2e","usages":["any"],"request":"` + signingRequest(t) + `"}}`, patch: labels, path: annotated, want: "patched",
 			status: `{"conditions":[{"type":"StatusUpdate","status":"True","reason":"E2E","message":"Set by a test","lastTransitionTime":"2026-01-02T03:04:05Z","lastUpdateTime":"2026-01-02T03:04:05Z"}]}`, statusAt: []string{"status", "conditions"},
 			wanted: []any{map[string]any{"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set by a test", "lastTransitionTime": "2026-01-02T03:04:05Z", "lastUpdateTime": "2026-01-02T03:04:05Z"}}},
+		{name: "podcertificaterequests", resource: group("certificates.k8s.io")("podcertificaterequests"), namespace: "default",
+			object: `{"spec":{"signerName":"example.com/e2e","podName":"p","podUID":"1","serviceAccountName":"s","serviceAccountUID":"2","nodeName":"n","nodeUID":"3","stubPKCS10Request":"` + stubRequest(t) + `"}}`,
+			patch:  labels, path: annotated, want: "patched"},
 		{name: "flowschemas", resource: flow("flowschemas"), object: `{"spec":{"matchingPrecedence":10000,"priorityLevelConfiguration":{"name":"global-default"}}}`,
 			patch: `{"spec":{"matchingPrecedence":9999}}`, path: []string{"spec", "matchingPrecedence"}, want: int64(9999),
 			status: conditionJSON, statusAt: []string{"status", "conditions"}, wanted: conditionAt()},
@@ -91,6 +94,14 @@ func livesOfGroups(t *testing.T) []life {
 			patch: `{"spec":{"taint":{"value":"v"}}}`, path: []string{"spec", "taint", "value"}, want: "v",
 			status: conditionJSON, statusAt: []string{"status", "conditions"}, wanted: conditionAt()},
 	}
+}
+
+// stubRequest is a request for a certificate without its PEM armour.
+func stubRequest(t *testing.T) string {
+	t.Helper()
+	text := must(base64.StdEncoding.DecodeString(signingRequest(t)))(t)
+	block, _ := pem.Decode(text)
+	return base64.StdEncoding.EncodeToString(block.Bytes)
 }
 
 // signingRequest is a request for a certificate, as JSON has it.
