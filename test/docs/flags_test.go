@@ -13,6 +13,7 @@ var programs = map[string]string{
 	"miniorch-master":     "cmd/miniorch-master/options.go",
 	"miniorch-node":       "cmd/miniorch-node/options.go",
 	"miniorchctl cluster": "cli/cluster/command.go",
+	"miniorchctl why":     "cli/why/why.go",
 	"deploy/images/demo":  "deploy/images/demo/*.go",
 	"deploy/images/build": "deploy/images/build/main.go",
 }

@@ -55,17 +55,6 @@ func (Plugin) Sign(b []byte, pod *framework.PodInfo) ([]byte, bool) {
 	return b, true
 }
 
-// Required returns which nodes the pod demands, with a key that is equal for equal demands; nil
-// if all will do. Nobody can meet a demand that is not understood.
-func Required(pod *framework.PodInfo) (key string, matches func(*framework.NodeInfo) bool) {
-	if a := affinity(pod); len(pod.Pod.Spec.NodeSelector) == 0 && (a == nil || a.RequiredDuringSchedulingIgnoredDuringExecution == nil) {
-		return "", nil
-	}
-	b, _ := Plugin{}.Sign(nil, pod)
-	d, err := parse(pod)
-	return string(b), func(n *framework.NodeInfo) bool { return err == nil && d.fit(n.Node) }
-}
-
 func affinity(pod *framework.PodInfo) *corev1.NodeAffinity {
 	if pod.Pod.Spec.Affinity == nil {
 		return nil

@@ -2,6 +2,8 @@ package podtopologyspread
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,7 +13,6 @@ import (
 
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/scheduler/framework"
-	"github.com/miniorch/miniorch/scheduler/plugins/nodeaffinity"
 )
 
 // constraints are a pod's parsed constraints of one kind, hard or soft.
@@ -105,7 +106,7 @@ func (cs constraints) count(t *framework.Topology, c constraint) *framework.Coun
 func (cs constraints) eligible(c constraint) (key string, counts func(*framework.NodeInfo) bool) {
 	var affinity func(*framework.NodeInfo) bool
 	if c.NodeAffinityPolicy == nil || *c.NodeAffinityPolicy == corev1.NodeInclusionPolicyHonor {
-		key, affinity = nodeaffinity.Required(cs.pod)
+		key, affinity = demanded(&cs.pod.Pod.Spec)
 	}
 	tolerations := cs.pod.Pod.Spec.Tolerations
 	honorTaints := c.NodeTaintsPolicy != nil && *c.NodeTaintsPolicy == corev1.NodeInclusionPolicyHonor
@@ -130,5 +131,27 @@ func (cs constraints) eligible(c constraint) (key string, counts func(*framework
 		}
 		_, untolerated := api.Untolerated(n.Node.Spec.Taints, tolerations, corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute)
 		return !untolerated
+	}
+}
+
+// demanded returns which nodes the pod demands by selector and affinity, with a key that is equal
+// for equal demands; nil if all will do.
+func demanded(spec *corev1.PodSpec) (key string, matches func(*framework.NodeInfo) bool) {
+	var required *corev1.NodeSelector
+	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
+		required = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	}
+	if len(spec.NodeSelector) == 0 && required == nil {
+		return "", nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(spec.NodeSelector)) {
+		key += fmt.Sprintf("%q=%q,", k, spec.NodeSelector[k])
+	}
+	if required != nil {
+		key += required.String()
+	}
+	selector := labels.SelectorFromSet(spec.NodeSelector)
+	return key, func(n *framework.NodeInfo) bool {
+		return selector.Matches(labels.Set(n.Node.Labels)) && api.NodeSelectorMatches(required, n.Node)
 	}
 }
