@@ -286,3 +286,38 @@ func must[T any](v T, err error) func(testing.TB) T {
 		return v
 	}
 }
+
+// BenchmarkCreateService creates and deletes Services with a cluster IP and a node port, beside what
+// the same costs for an object without addresses.
+func BenchmarkCreateService(b *testing.B) {
+	for _, kind := range []string{"service", "configmap"} {
+		b.Run(kind, func(b *testing.B) {
+			store := memory.New(memory.Config{})
+			ctx, cancel := context.WithCancel(auth.WithUser(b.Context(), auth.Admin()))
+			e := &engine{TB: b, ctx: ctx, store: store}
+			e.Registry = rest.New(store, registry.All(registry.Config{}), rest.Config{Logger: slog.New(slog.DiscardHandler)})
+			done := make(chan error, 1)
+			go func() { done <- e.Run(ctx) }()
+			b.Cleanup(func() { cancel(); <-done })
+			<-e.Ready()
+			e.mustCreate("", &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				name := fmt.Sprintf("s-%d", i)
+				var err error
+				if kind == "service" {
+					if _, err = of[*corev1.Service](e).Create(ctx, "default", nodePortService(name), metav1.CreateOptions{}); err == nil {
+						_, _, err = of[*corev1.Service](e).Delete(ctx, "default", name, metav1.DeleteOptions{})
+					}
+				} else {
+					if _, err = of[*corev1.ConfigMap](e).Create(ctx, "default", &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err == nil {
+						_, _, err = of[*corev1.ConfigMap](e).Delete(ctx, "default", name, metav1.DeleteOptions{})
+					}
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
