@@ -70,9 +70,9 @@ func (p ServicePort) String() string {
 	return fmt.Sprintf("%s %s -> %s", p.Key(), netip.AddrPortFrom(p.ClusterIP, p.Port), target)
 }
 
-// Decide turns a Service and its EndpointSlices into what the node must do. A Service
+// Decide turns a Service and its EndpointSlices into what the node at a place must do. A Service
 // without addresses (headless, ExternalName) comes to nothing.
-func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, nodeName string) []ServicePort {
+func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, at Place) []ServicePort {
 	ip, err := netip.ParseAddr(svc.Spec.ClusterIP)
 	if err != nil || !ip.Is4() || svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
@@ -85,10 +85,10 @@ func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, nodeName s
 			AffinitySeconds: affinity(svc), HealthPort: checkedAt(svc),
 		}
 		p.Guarded, p.Sources = guard(svc)
-		all := candidates(slices, port, nodeName)
-		p.Cluster = usable(all, svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal)
+		all := candidates(slices, port, at.Node)
+		p.Cluster = serving(all, at, svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal)
 		local := svc.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
-		p.Outside = usable(all, local)
+		p.Outside = serving(all, at, local)
 		p.PreserveSource = local
 		if p.HealthPort != 0 {
 			p.Ready = readyHere(all)
@@ -103,6 +103,7 @@ func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, nodeName s
 type candidate struct {
 	Endpoint
 	ready, servingWhileTerminating bool
+	hints                          hints
 }
 
 // candidates collects the port's endpoints from all slices, once each, in the order of their addresses.
@@ -126,6 +127,7 @@ func candidates(all []*discoveryv1.EndpointSlice, port corev1.ServicePort, nodeN
 			}
 			c := candidate{Endpoint: Endpoint{Addr: netip.AddrPortFrom(ip, number), Local: e.NodeName != nil && *e.NodeName == nodeName}}
 			c.ready = e.Conditions.Ready == nil || *e.Conditions.Ready
+			c.hints = hintsOf(e)
 			c.servingWhileTerminating = is(e.Conditions.Serving) && is(e.Conditions.Terminating)
 			if before, again := found[c.Addr]; !again || !before.ready {
 				found[c.Addr] = c
@@ -154,6 +156,14 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) (uint1
 		}
 	}
 	return 0, false
+}
+
+// serving returns the endpoints that clients at a place are sent to.
+func serving(all []candidate, at Place, localOnly bool) []Endpoint {
+	if localOnly {
+		return usable(all, true)
+	}
+	return usable(near(all, at), false)
 }
 
 // usable returns the ready endpoints or, when there is none, those that still serve while

@@ -75,7 +75,7 @@ func TestDecide(t *testing.T) {
 		{"nothing behind it", service(nil), nil, 1, "", "", false},
 	}
 	for _, c := range cases {
-		got := Decide(c.svc, c.slices, "here")
+		got := Decide(c.svc, c.slices, Place{Node: "here"})
 		if len(got) != c.ports {
 			t.Errorf("%s: %d ports, want %d", c.reason, len(got), c.ports)
 			continue
@@ -102,14 +102,14 @@ func TestBalancer(t *testing.T) {
 		s.Spec.ExternalIPs, s.Spec.LoadBalancerSourceRanges = []string{"198.51.100.1"}, []string{" 192.0.2.0/24 ", "2001:db8::/32"}
 		s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "203.0.113.7"}, {IP: "203.0.113.8", IPMode: ptr(corev1.LoadBalancerIPModeProxy)}, {Hostname: "lb.example.com"}}
 	}
-	p := Decide(service(balanced), slices, "here")[0]
+	p := Decide(service(balanced), slices, Place{Node: "here"})[0]
 	if got := fmt.Sprint(p.External, p.Guarded, p.Sources); got != "[198.51.100.1 203.0.113.7] [203.0.113.7] [192.0.2.0/24]" {
 		t.Errorf("external, guarded, sources: %s; a proxying balancer's address is its own, an external IP is open to all", got)
 	}
 	if got := fmt.Sprint(p.HealthPort, p.Ready); got != "32000 [10.244.0.5]" {
 		t.Errorf("health port and who is ready here: %s; one that terminates is not, one on another node is not here", got)
 	}
-	p = Decide(service(func(s *corev1.Service) { balanced(s); s.Spec.Type = corev1.ServiceTypeNodePort }), slices, "here")[0]
+	p = Decide(service(func(s *corev1.Service) { balanced(s); s.Spec.Type = corev1.ServiceTypeNodePort }), slices, Place{Node: "here"})[0]
 	if p.HealthPort != 0 || p.Guarded != nil {
 		t.Errorf("without a load balancer nobody asks, and nothing is guarded: %d %v", p.HealthPort, p.Guarded)
 	}

@@ -62,6 +62,7 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	dirty map[types.NamespacedName]bool // guarded by mu; bounded by the number of Services
+	zone  string                        // guarded by mu; where the node is
 }
 
 // retryAfter is the pause after the kernel refused a change.
@@ -112,6 +113,27 @@ func (p *Proxy) mark(name types.NamespacedName) {
 	case p.wake <- struct{}{}:
 	default:
 	}
+}
+
+// SetZone says in which zone the node is, if that is known and matters: endpoints may be meant
+// for clients of some zone only.
+func (p *Proxy) SetZone(zone string) {
+	p.mu.Lock()
+	changed := p.zone != zone
+	p.zone = zone
+	p.mu.Unlock()
+	if !changed {
+		return
+	}
+	for _, svc := range p.services.List("", nil) {
+		p.mark(types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name})
+	}
+}
+
+func (p *Proxy) place() Place {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Place{Node: p.config.NodeName, Zone: p.zone}
 }
 
 func (p *Proxy) takeDirty() map[types.NamespacedName]bool {
@@ -207,7 +229,7 @@ func (p *Proxy) desired(name types.NamespacedName) []ServicePort {
 	if !ok {
 		return nil
 	}
-	ports := Decide(svc, p.slices.ByIndex(api.SlicesByService, name.String()), p.config.NodeName)
+	ports := Decide(svc, p.slices.ByIndex(api.SlicesByService, name.String()), p.place())
 	sortPorts(ports)
 	return ports
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/miniorch/miniorch/dns"
 	"github.com/miniorch/miniorch/kubelet"
@@ -115,13 +116,18 @@ func run(ctx context.Context, o options) error {
 	group.Go(func() error { return ended(ctx, agent.Run(ctx)) })
 	group.Go(func() error { return ended(ctx, remover.Run(ctx)) })
 	if !o.disabled("proxy") {
-		informers, err := informersAs("system:kube-proxy", credentials, logger)
+		services, err := informersAs("system:kube-proxy", credentials, logger)
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
-		p := proxy.New(informers, iptables.New(o.ClusterCIDR, iptables.Run, logger), proxy.Config{
+		group.Go(func() error { return ended(ctx, services.Run(ctx)) })
+		p := proxy.New(services, iptables.New(o.ClusterCIDR, iptables.Run, logger), proxy.Config{
 			NodeName: o.NodeName, Connections: proxy.Conntrack{}, Logger: logger, Decisions: decisions,
+		})
+		client.InformerFor[*corev1.Node](informers).Handle(func(_, self *corev1.Node) {
+			if self != nil && self.Name == o.NodeName {
+				p.SetZone(self.Labels[corev1.LabelTopologyZone])
+			}
 		})
 		group.Go(func() error { return ended(ctx, p.Run(ctx)) })
 	}

@@ -137,9 +137,6 @@ func warnService(s, _ *corev1.Service, _ bool) []string {
 		all = append(all, fmt.Sprintf("spec.externalName is ignored when spec.type is not %q", corev1.ServiceTypeExternalName))
 	}
 	all = append(all, warnHeadless(&s.Spec)...)
-	if s.Spec.TrafficDistribution != nil {
-		all = append(all, kind.Unserved(path.Child("trafficDistribution"), "traffic goes to all endpoints alike"))
-	}
 	if s.Spec.LoadBalancerIP != "" {
 		all = append(all, kind.Unserved(path.Child("loadBalancerIP"), "deprecated, and not acted upon"))
 	}
