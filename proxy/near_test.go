@@ -1,9 +1,14 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/miniorch/miniorch/pkg/client/clienttest"
+	"github.com/miniorch/miniorch/pkg/decision"
 )
 
 func TestNear(t *testing.T) {
@@ -40,4 +45,30 @@ func TestNear(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.reason, got, c.want)
 		}
 	}
+}
+
+// TestProxyFollowsItsZone: a node that learns its zone, or moves, sends its clients elsewhere.
+func TestProxyFollowsItsZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zoned := sliceOf("web", "10.244.0.5", "10.244.1.5")
+		for i, zone := range []string{"z1", "z2"} {
+			zoned.Endpoints[i].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: zone}}}
+		}
+		server := clienttest.NewServer(t, named("web", "10.96.0.20"), zoned, named("db", "10.96.0.21"), sliceOf("db", "10.244.0.9"))
+		informers, rules := clienttest.NewInformers(t, server), &book{}
+		p := New(informers, rules, Config{NodeName: "n1", Decisions: decision.NewLog(100)})
+		clienttest.RunInformers(t, informers)
+		clienttest.Run(t, p.Run)
+		<-p.Synced()
+		for _, step := range []struct{ zone, want string }{{"", "10.244.0.5:8080 10.244.1.5:8080"}, {"z1", "10.244.0.5:8080"}, {"z2", "10.244.1.5:8080"}} {
+			p.SetZone(step.zone)
+			synctest.Wait()
+			if got := rules.leadsTo("web"); got != step.want {
+				t.Errorf("in zone %q web leads to %s, want %s", step.zone, got, step.want)
+			}
+		}
+		if got := strings.Join(rules.written(), ", "); got != "all, web, web" {
+			t.Errorf("written: %s; want only the Service that has hints", got)
+		}
+	})
 }
