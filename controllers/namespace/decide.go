@@ -81,7 +81,7 @@ func conditions(o observed) []corev1.NamespaceCondition {
 		good, worse string // reasons
 		fine, wrong string // messages
 	}
-	remaining, finalizers := remainders(o.Content)
+	remaining, finalizers := remainders(awaited(o.Content))
 	verdicts := []verdict{
 		{corev1.NamespaceDeletionDiscoveryFailure, o.Discovery != nil, "ResourcesDiscovered", "DiscoveryFailed",
 			"All resources successfully discovered", fmt.Sprintf("Discovery failed for some groups: %v", o.Discovery)},
@@ -116,6 +116,16 @@ func set(all []corev1.NamespaceCondition, c corev1.NamespaceCondition) []corev1.
 	}
 	all[at] = c
 	return all
+}
+
+// awaited is what is waited for now: as long as there are pods, nothing else has been asked to go.
+func awaited(content []Content) []Content {
+	for _, c := range content {
+		if isPods(c.Resource) && c.Count > 0 {
+			return []Content{c}
+		}
+	}
+	return content
 }
 
 func remainders(content []Content) (resources, finalizers string) {
