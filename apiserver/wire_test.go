@@ -90,6 +90,7 @@ func TestErrors(t *testing.T) {
 		{name: "bad continue", method: "GET", path: maps + "?continue=nonsense", code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "bad resourceVersion", method: "GET", path: maps + "?resourceVersion=abc", code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "bad watch version", method: "GET", path: maps + "?watch=1&resourceVersion=abc", code: 400, reason: metav1.StatusReasonBadRequest},
+		{name: "bad timeout", method: "GET", path: maps + "?timeout=soon", code: 400, reason: metav1.StatusReasonBadRequest, message: "invalid timeout"},
 		{name: "bad query", method: "GET", path: maps + "?a=%zz", code: 400, reason: metav1.StatusReasonBadRequest},
 		{name: "table of what has no columns", method: "POST", path: "/api/v1/namespaces/default/serviceaccounts/none/token", body: `{}`, headers: []string{"Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}, code: 406, reason: metav1.StatusReasonNotAcceptable},
 		{name: "bad includeObject", method: "GET", path: maps + "?includeObject=Some", headers: []string{"Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"}, code: 400, reason: metav1.StatusReasonBadRequest},

@@ -198,6 +198,10 @@ func (h *Handler) path(next http.Handler) http.Handler {
 // limited runs a request that must end soon: with a deadline, and only so many at once. A
 // client that sends its body or reads its answer too slowly does not keep its place.
 func (h *Handler) limited(w http.ResponseWriter, r *http.Request, do func(*http.Request) error) error {
+	timeout, err := h.timeout(r)
+	if err != nil {
+		return err
+	}
 	slots := h.writing
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		slots = h.reading
@@ -206,14 +210,27 @@ func (h *Handler) limited(w http.ResponseWriter, r *http.Request, do func(*http.
 		return err
 	}
 	defer func() { <-slots }()
-	timeout := h.cfg.RequestTimeout
-	if asked, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && asked > 0 && asked < timeout {
-		timeout = asked
-	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	defer patience(w, h.cfg.RequestTimeout)()
 	return do(r.WithContext(ctx))
+}
+
+// timeout is how long a request may take: as long as any, or less if it asks for that.
+func (h *Handler) timeout(r *http.Request) (time.Duration, error) {
+	limit := h.cfg.RequestTimeout
+	text := r.URL.Query().Get("timeout")
+	if text == "" {
+		return limit, nil
+	}
+	asked, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("invalid timeout specified in the request URL: %v", err))
+	}
+	if asked > 0 {
+		limit = min(limit, asked)
+	}
+	return limit, nil
 }
 
 // patience bounds how long reading from and writing to the client may take. The returned
