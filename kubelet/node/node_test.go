@@ -161,3 +161,19 @@ func TestConditions(t *testing.T) {
 		})
 	}
 }
+
+// TestExtendedResourcesStay proves that what somebody else advertises stays, and may be used:
+// https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+func TestExtendedResourcesStay(t *testing.T) {
+	cfg := config()
+	cfg.Allocatable = corev1.ResourceList{"cpu": resource.MustParse("1")}
+	old := &corev1.NodeStatus{Capacity: corev1.ResourceList{"cpu": resource.MustParse("8"), "example.com/dongle": resource.MustParse("4"), "pods": resource.MustParse("5")}}
+	s := cfg.status(old, observed{}, time.Unix(0, 0))
+	capacity, allocatable := s.Capacity["example.com/dongle"], s.Allocatable["example.com/dongle"]
+	if capacity.Value() != 4 || allocatable.Value() != 4 {
+		t.Errorf("capacity %v, allocatable %v", s.Capacity, s.Allocatable)
+	}
+	if s.Capacity.Cpu().Value() != 2 || s.Allocatable.Cpu().Value() != 1 || len(s.Capacity) != 2 {
+		t.Errorf("what the machine has is not up to others: %v, %v", s.Capacity, s.Allocatable)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,7 @@ type observed struct {
 // status returns the status that the Node should have. Conditions of others stay.
 func (c Config) status(old *corev1.NodeStatus, o observed, now time.Time) corev1.NodeStatus {
 	s := *old.DeepCopy()
-	s.Capacity, s.Allocatable = c.Capacity, c.Allocatable
+	s.Capacity, s.Allocatable = withExtended(c.Capacity, old.Capacity), withExtended(c.Allocatable, old.Capacity)
 	s.Addresses = c.addresses()
 	s.NodeInfo = c.Info
 	if o.runtime != "" {
@@ -56,6 +57,20 @@ func (c Config) status(old *corev1.NodeStatus, o observed, now time.Time) corev1
 		set(corev1.NodeReady, true, "KubeletReady", "kubelet is posting ready status")
 	}
 	return s
+}
+
+// withExtended returns ours with the extended resources that somebody else has advertised in the
+// Node's capacity: they are not ours to take away, and all of them may be used.
+// https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+func withExtended(ours, capacity corev1.ResourceList) corev1.ResourceList {
+	all := corev1.ResourceList{}
+	for name, q := range capacity {
+		if group, _, extended := strings.Cut(string(name), "/"); extended && group != "kubernetes.io" {
+			all[name] = q
+		}
+	}
+	maps.Copy(all, ours)
+	return all
 }
 
 // setCondition writes a condition. The heartbeat alone is no change; see same.
