@@ -77,6 +77,9 @@ func TestValidatePodSpec(t *testing.T) {
 			"each path once, each source one", []string{"may not specify a duration less than 10 minutes", "conflicting duplicate paths", "sources[2]: Required value"}},
 		{"git", "volumes: [{name: v, gitRepo: {repository: a}}]", "it runs foreign code on the node", []string{"spec.volumes[0].gitRepo: Forbidden"}},
 		{"claim volume", "volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]", "valid; the claim may come later", nil},
+		{"ephemeral volume", "volumes: [{name: v, ephemeral: {volumeClaimTemplate: {metadata: {labels: {a: b}}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}}}]", "a claim is made of it", nil},
+		{"ephemeral volume that no claim can be made of", "volumes: [{name: v, ephemeral: {volumeClaimTemplate: {metadata: {name: x}, spec: {accessModes: [ReadWriteOnce]}}}}]", "the pod would wait for ever",
+			[]string{"volumeClaimTemplate.metadata.name: Forbidden", "volumeClaimTemplate.spec.resources[storage]: Required value"}},
 		{"pid sharing", "hostPID: true, shareProcessNamespace: true", "one or the other", []string{"ShareProcessNamespace and HostPID cannot both be enabled"}},
 		{"sysctl", "hostNetwork: true, securityContext: {sysctls: [{name: net.core.somaxconn, value: a}, {name: A}]}", "the host's own are not a pod's",
 			[]string{"may not be specified when 'hostNetwork' is set to true", "spec.securityContext.sysctls[1].name: Invalid value"}},
@@ -201,7 +204,7 @@ func TestWarnPod(t *testing.T) {
     volumes: [{name: c, csi: {driver: d}}, {name: e, emptyDir: {medium: HugePages}}, {name: d, emptyDir: {sizeLimit: 1Mi}}],
     affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a}]}}, shareProcessNamespace: true`, "env: [{name: A, value: a}, {name: A, value: b}]")
 	got := warnPod(p, nil, false)
-	want := []string{"spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: the scheduler does not support this", "spec.shareProcessNamespace:", "spec.volumes[0].csi:",
+	want := []string{"spec.shareProcessNamespace:", "spec.volumes[0].csi:",
 		"spec.volumes[1].emptyDir.medium:", "spec.volumes[2].emptyDir.sizeLimit:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
 	var errs field.ErrorList
 	for _, w := range got {

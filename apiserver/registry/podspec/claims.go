@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -49,6 +50,19 @@ func ValidateClaimSpec(s *corev1.PersistentVolumeClaimSpec, path *field.Path) fi
 	}
 	errs = append(errs, ValidateVolumeMode(s.VolumeMode, path.Child("volumeMode"))...)
 	return append(errs, validateDataSources(s, path)...)
+}
+
+// validateClaimTemplate checks what the claim of an ephemeral volume is made from: labels and annotations
+// are all the metadata that it may give.
+func validateClaimTemplate(t *corev1.PersistentVolumeClaimTemplate, path *field.Path) field.ErrorList {
+	meta := path.Child("metadata")
+	errs := metavalidation.ValidateLabels(t.Labels, meta.Child("labels"))
+	errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, meta.Child("annotations"))...)
+	errs = append(errs, kind.Forbidden(meta, "field can not be set for this type",
+		kind.Given{Name: "name", Set: t.Name != ""}, kind.Given{Name: "generateName", Set: t.GenerateName != ""},
+		kind.Given{Name: "namespace", Set: t.Namespace != ""}, kind.Given{Name: "finalizers", Set: len(t.Finalizers) > 0},
+		kind.Given{Name: "ownerReferences", Set: len(t.OwnerReferences) > 0})...)
+	return append(errs, ValidateClaimSpec(&t.Spec, path.Child("spec"))...)
 }
 
 // ValidateAccessModes checks who may use a volume at a time.

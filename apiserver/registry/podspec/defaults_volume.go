@@ -40,7 +40,7 @@ func defaultVolume(v *corev1.Volume) {
 		s.Image.PullPolicy = defaultPullPolicy(s.Image.Reference)
 	}
 	if s.Ephemeral != nil && s.Ephemeral.VolumeClaimTemplate != nil {
-		kind.SetDefault(&s.Ephemeral.VolumeClaimTemplate.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+		DefaultClaimSpec(&s.Ephemeral.VolumeClaimTemplate.Spec)
 	}
 	defaultRemoteVolume(s)
 }

@@ -173,8 +173,10 @@ func validateRemoteVolume(s *corev1.VolumeSource, path *field.Path) field.ErrorL
 			errs = append(errs, kind.Invalids(path.Child("driver"), s.CSI.Driver, utilvalidation.IsDNS1123Subdomain(strings.ToLower(s.CSI.Driver)))...)
 		}
 	case s.Ephemeral != nil:
-		if s.Ephemeral.VolumeClaimTemplate == nil {
+		if t := s.Ephemeral.VolumeClaimTemplate; t == nil {
 			errs = append(errs, field.Required(path.Child("volumeClaimTemplate"), ""))
+		} else {
+			errs = append(errs, validateClaimTemplate(t, path.Child("volumeClaimTemplate"))...)
 		}
 	case s.GitRepo != nil:
 		errs = append(errs, field.Forbidden(path, "gitRepo volumes run the repository's code on the node; clone in an init container instead"))
