@@ -1,12 +1,8 @@
 package apps
 
 import (
-	"strconv"
-	"strings"
-
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
@@ -54,37 +50,15 @@ func validateRolling(r *appsv1.RollingUpdateDeployment, path *field.Path) field.
 	unavailable := ptr.Deref(r.MaxUnavailable, intstr.FromInt32(0))
 	surge := ptr.Deref(r.MaxSurge, intstr.FromInt32(0))
 	at := path.Child("maxUnavailable")
-	errs := validateIntOrPercent(unavailable, at)
-	errs = append(errs, validateIntOrPercent(surge, path.Child("maxSurge"))...)
-	if len(errs) == 0 && amountOf(unavailable) == 0 && amountOf(surge) == 0 {
+	errs := kind.ValidateIntOrPercent(unavailable, at)
+	errs = append(errs, kind.ValidateIntOrPercent(surge, path.Child("maxSurge"))...)
+	if len(errs) == 0 && kind.AmountOf(unavailable) == 0 && kind.AmountOf(surge) == 0 {
 		errs = append(errs, field.Invalid(at, unavailable.String(), "may not be 0 when `maxSurge` is 0"))
 	}
-	if unavailable.Type == intstr.String && amountOf(unavailable) > 100 {
+	if unavailable.Type == intstr.String && kind.AmountOf(unavailable) > 100 {
 		errs = append(errs, field.Invalid(at, unavailable.String(), "must not be greater than 100%"))
 	}
 	return errs
-}
-
-func validateIntOrPercent(v intstr.IntOrString, path *field.Path) field.ErrorList {
-	if v.Type == intstr.Int {
-		return kind.NotNegative(v.IntVal, path)
-	}
-	if len(utilvalidation.IsValidPercent(v.StrVal)) > 0 {
-		return field.ErrorList{field.Invalid(path, v.StrVal, "must be an integer or percentage (e.g '5%')")}
-	}
-	return nil
-}
-
-// amountOf is the number in a number or percentage; 0 if there is none.
-func amountOf(v intstr.IntOrString) int {
-	if v.Type == intstr.Int {
-		return v.IntValue()
-	}
-	n, err := strconv.Atoi(strings.TrimSuffix(v.StrVal, "%"))
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 func validateDeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
