@@ -1,6 +1,8 @@
 package claims
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,5 +102,14 @@ func TestNames(t *testing.T) {
 	got := Names(pod)
 	if len(got) != 2 || got[0] != "x" || got[1] != "web-c" {
 		t.Errorf("got %v, want [x web-c]", got)
+	}
+}
+
+func TestLocalPathDir(t *testing.T) {
+	if got, want := LocalPathDir("/data", "pvc-1", "ns", "c"), "/data/pvc-1_ns_c"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if name := filepath.Base(LocalPathDir("/data", "pvc-1", "ns", strings.Repeat("c", 253))); len(name) != 255 || !strings.HasPrefix(name, "pvc-1_ns_c") {
+		t.Errorf("a long name gives a directory of %d characters: %s", len(name), name)
 	}
 }

@@ -41,5 +41,9 @@ func IsLocalPath(v *corev1.PersistentVolume) bool {
 // LocalPathDir is where a claim's volume is, below the root of its node: named so that people
 // who look around there know whose it is.
 func LocalPathDir(root, volume, namespace, claim string) string {
-	return filepath.Join(root, volume+"_"+namespace+"_"+claim)
+	name := volume + "_" + namespace + "_" + claim
+	return filepath.Join(root, name[:min(len(name), maxFileName)])
 }
+
+// maxFileName is how long the name of a file may be; those of claims alone may be nearly that.
+const maxFileName = 255
