@@ -77,6 +77,7 @@ func (s *Server) discoveryRoutes(h *handlers.Handler) {
 		address = netip.AddrPortFrom(s.cfg.AdvertiseAddress, uint16(s.cfg.AdvertisePort)).String()
 	}
 	d := discovery.New(s.registry.Descriptors, address)
+	h.Handle("/", reading(d.Index("/livez", "/readyz", "/healthz", "/metrics", "/openapi/v2", "/openapi/v3", "/version")))
 	h.Handle("/api", reading(d.Root))
 	h.Handle("/apis", reading(d.Groups))
 	h.Handle("/version", reading(d.ServeVersion))

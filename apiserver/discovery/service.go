@@ -68,6 +68,26 @@ func (s *Service) Groups(w http.ResponseWriter, r *http.Request) {
 	write(w, r, f, groupList(gs))
 }
 
+// Index serves /: the paths of groups and versions, and those given.
+func (s *Service) Index(others ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		paths := append([]string{"/api", "/apis"}, others...)
+		for _, g := range groups(s.descriptors()) {
+			root := "/apis/" + g.name
+			if g.name == "" {
+				root = "/api"
+			} else {
+				paths = append(paths, root)
+			}
+			for _, v := range g.versions {
+				paths = append(paths, root+"/"+v.version)
+			}
+		}
+		slices.Sort(paths)
+		write(w, r, form{media: mediaJSON}, metav1.RootPaths{Paths: paths})
+	}
+}
+
 // Group serves /apis/GROUP.
 func (s *Service) Group(w http.ResponseWriter, r *http.Request, name string) bool {
 	gs := groups(s.descriptors())

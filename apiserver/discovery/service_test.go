@@ -140,6 +140,20 @@ func TestETag(t *testing.T) {
 	}
 }
 
+// TestIndex: the root names every path at which clients begin.
+func TestIndex(t *testing.T) {
+	s := service(registry.All(registry.Config{}))
+	index, _ := ask[metav1.RootPaths](t, s.Index("/version"), "")
+	for _, want := range []string{"/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/apis/autoscaling/v1", "/apis/autoscaling/v2", "/version"} {
+		if !slices.Contains(index.Paths, want) {
+			t.Errorf("%s is missing in %v", want, index.Paths)
+		}
+	}
+	if !slices.IsSorted(index.Paths) {
+		t.Errorf("not in order: %v", index.Paths)
+	}
+}
+
 // TestForms: every document is there in JSON, YAML and protobuf, as it is asked for.
 func TestForms(t *testing.T) {
 	s := service(registry.All(registry.Config{}))

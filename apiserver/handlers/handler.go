@@ -69,7 +69,7 @@ func New(registry *rest.Registry, cfg Config) *Handler {
 // Handle serves a path that is no resource, and with a slash at its end everything below
 // it. The authorizer is asked about it as a path. It is called before the first request.
 func (h *Handler) Handle(path string, handler http.Handler) {
-	if path[len(path)-1] == '/' {
+	if len(path) > 1 && path[len(path)-1] == '/' {
 		h.router.PathPrefix(path).Handler(h.path(handler))
 		return
 	}

@@ -54,7 +54,7 @@ func (s *Store) Watch(ctx context.Context, ns string, opts metav1.ListOptions) (
 	from, err := s.watchFrom(ctx, opts)
 	if errors.Is(err, errNeverWas) {
 		return &Watch{store: s, failed: apierrors.NewResourceExpired(fmt.Sprintf(
-			"resource version %s is not of this history: the store has been restored from a backup", opts.ResourceVersion))}, nil
+			"resource version %s is newer than the store, which may have been restored from a backup: list again", opts.ResourceVersion))}, nil
 	}
 	if err != nil {
 		return nil, err
