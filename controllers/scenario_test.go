@@ -99,7 +99,9 @@ func (w *world) run(words []string) string {
 	case "get":
 		return w.table(arg(1))
 	default:
-		w.Fatalf("unknown command %q", words)
+		if !w.runOnSets(words) {
+			w.Fatalf("unknown command %q", words)
+		}
 	}
 	return ""
 }
@@ -142,7 +144,9 @@ func (w *world) table(what string) string {
 			}
 		}
 	default:
-		w.Fatalf("get what? %q", what)
+		if !w.tableOfSets(what, row) {
+			w.Fatalf("get what? %q", what)
+		}
 	}
 	tab.Flush()
 	lines := strings.Split(b.String(), "\n")
