@@ -62,6 +62,8 @@ type Volumes interface {
 	// Subpath returns a path that shows sub of the volume at root and nothing beyond it, for
 	// the mount-th volumeMount of c.
 	Subpath(pod *corev1.Pod, c *corev1.Container, mount int, root, sub string) (string, error)
+	// Used measures how much of the disk the files of an emptyDir take.
+	Used(ctx context.Context, pod *corev1.Pod, volume string) (int64, error)
 	Teardown(ctx context.Context, uid types.UID) error
 	// Pods lists the pods that hold volumes.
 	Pods(ctx context.Context) ([]types.UID, error)

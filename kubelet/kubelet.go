@@ -124,6 +124,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	all.Go(func() error { return k.node.Run(ctx) })
 	all.Go(func() error { return k.follow(ctx) })
 	all.Go(func() error { return k.runPods(ctx) })
+	all.Go(func() error { return k.watchDisk(ctx) })
 	if k.cfg.Listener != nil {
 		s := server.New(k, server.Config{TLS: k.cfg.TLS, Metrics: k.metrics.registry, Decisions: k.cfg.Decisions, Logger: k.cfg.Logger})
 		all.Go(func() error { return s.Serve(ctx, k.cfg.Listener) })

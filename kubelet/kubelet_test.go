@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/miniorch/miniorch/kubelet"
 	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -502,6 +503,49 @@ func TestActiveDeadline(t *testing.T) {
 		h.expect("web", "Running ready c[0]:running")
 		time.Sleep(3 * time.Second)
 		h.expect("web", "Failed DeadlineExceeded c[0]:Completed(0)")
+	})
+}
+
+// full are volumes that hold as much as they are told to.
+type full struct {
+	kubelet.Volumes
+	used *atomic.Int64
+}
+
+func (f full) Used(context.Context, *corev1.Pod, string) (int64, error) { return f.used.Load(), nil }
+
+func TestEvictedForItsVolume(t *testing.T) {
+	scenario(t, func(h *harness) {
+		h.stopAgent()
+		volumes := full{h.node.Volumes, new(atomic.Int64)}
+		h.node.Volumes, h.files = volumes, true
+		h.startAgent()
+		limit := resource.MustParse("10Mi")
+		h.create("web", func(p *corev1.Pod) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
+		})
+		h.create("other")
+		volumes.used.Store(10 << 20)
+		time.Sleep(time.Minute)
+		h.expect("web", "Running ready c[0]:running")
+		volumes.used.Store(10<<20 + 1)
+		time.Sleep(11 * time.Second)
+		h.expect("web", "Failed Evicted c[0]:Completed(0)")
+		h.expect("other", "Running ready c[0]:running")
+		p := h.pod("web")
+		if want := `Usage of EmptyDir volume "v" exceeds the limit "10Mi". `; p.Status.Message != want {
+			t.Errorf("message %q, want %q", p.Status.Message, want)
+		}
+		if c := api.PodCondition(p, corev1.DisruptionTarget); c == nil || c.Reason != "TerminationByKubelet" {
+			t.Errorf("condition %v", c)
+		}
+		if got := h.node.runtime.logged(); !strings.HasSuffix(got, "stop c 1s") {
+			t.Errorf("the node was asked to %s", got)
+		}
+		volumes.used.Store(0)
+		h.stopAgent()
+		h.startAgent()
+		h.expect("web", "Failed Evicted c[0]:Completed(0)")
 	})
 }
 

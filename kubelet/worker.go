@@ -29,6 +29,7 @@ type worker struct {
 	pod      *corev1.Pod // the newest known; shared, read only
 	removed  bool        // gone from the API
 	rejected *lifecycle.Rejection
+	evicted  *lifecycle.Rejection
 	held     bool // the node holds something of the pod
 
 	around         surroundings // valid when prepared
@@ -158,7 +159,7 @@ func (w *worker) observe(ctx context.Context, now time.Time) lifecycle.Observed 
 	o := lifecycle.Observed{
 		Containers: w.k.seen.of(w.uid), Messages: w.messages, Failures: w.failures, Hooked: w.hooked,
 		Sandbox: lifecycle.Sandbox{Ready: w.prepared, IPs: w.around.sandbox.IPs, Failure: w.sandboxFailure},
-		Held:    w.held, Removed: w.removed, Rejected: w.rejected,
+		Held:    w.held, Removed: w.removed, Rejected: w.rejected, Evicted: w.evicted,
 		Busy: map[string]bool{}, Cancelled: map[string]bool{}, Deadlines: w.deadlines,
 		Probes: map[string]lifecycle.Probe{}, HostIPs: []string{w.k.cfg.NodeIP},
 	}

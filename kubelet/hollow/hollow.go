@@ -118,6 +118,9 @@ func (v *Volumes) Prepare(_ context.Context, pod *corev1.Pod) (map[string]contai
 // Sync has nothing to write.
 func (v *Volumes) Sync(context.Context, *corev1.Pod) error { return nil }
 
+// Used is nothing.
+func (v *Volumes) Used(context.Context, *corev1.Pod, string) (int64, error) { return 0, nil }
+
 // Subpath names a directory.
 func (v *Volumes) Subpath(_ *corev1.Pod, _ *corev1.Container, _ int, root, sub string) (string, error) {
 	return root + "/" + sub, nil

@@ -234,6 +234,8 @@ func (v *view) grace() time.Duration {
 		return max(time.Second, time.Duration(*v.pod.DeletionGracePeriodSeconds)*time.Second)
 	case v.Removed:
 		return time.Second // forced: nobody waits for it any more
+	case v.evicted():
+		return time.Second // it takes what others need
 	case v.pod.Spec.TerminationGracePeriodSeconds != nil:
 		return time.Duration(*v.pod.Spec.TerminationGracePeriodSeconds) * time.Second
 	}

@@ -28,6 +28,8 @@ type Observed struct {
 	Removed bool
 	// Rejected says why this node refuses to run the pod; nil accepts it.
 	Rejected *Rejection
+	// Evicted says why the node ends the pod, which it had taken; nil lets it live.
+	Evicted *Rejection
 	// Reported: the API has the status that the last Step returned.
 	Reported bool
 
@@ -76,9 +78,9 @@ type Probe struct {
 	Grace *int64
 }
 
-// Rejection is why a node refuses a pod for good.
+// Rejection is why a node refuses a pod, or wants it no more, for good.
 type Rejection struct {
-	Reason  string // "OutOfcpu", "NodeAffinity", …
+	Reason  string // "OutOfcpu", "NodeAffinity", "Evicted", …
 	Message string
 }
 
@@ -89,6 +91,9 @@ const LabelBackOff = "miniorch.dev/back-off"
 // LabelGrace is the label that keeps a pod's grace period for agents that find containers
 // whose pod is gone from the API.
 const LabelGrace = "miniorch.dev/grace-seconds"
+
+// ReasonEvicted is that of a pod that its node has ended.
+const ReasonEvicted = "Evicted"
 
 // Reasons of a waiting container.
 const (

@@ -33,6 +33,10 @@ func (v *view) status() corev1.PodStatus {
 	if v.expired() && s.Reason == "" {
 		s.Reason, s.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
 	}
+	if v.Evicted != nil && !terminal(old.Phase) {
+		s.Reason, s.Message = v.Evicted.Reason, v.Evicted.Message
+		v.set(&s, corev1.DisruptionTarget, true, corev1.PodReasonTerminationByKubelet, v.Evicted.Message)
+	}
 	v.conditions(&s)
 	v.resizeConditions(&s)
 	return s
@@ -87,10 +91,10 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 
 // finalPhase is that of a pod whose last container has ended.
 func (v *view) finalPhase(s *corev1.PodStatus) corev1.PodPhase {
-	if outcome := v.outcome(); outcome != "" {
+	if outcome := v.outcome(); outcome != "" && !v.evicted() {
 		return outcome
 	}
-	if v.expired() || len(s.ContainerStatuses) == 0 {
+	if v.evicted() || v.expired() || len(s.ContainerStatuses) == 0 {
 		return corev1.PodFailed
 	}
 	for _, c := range s.ContainerStatuses {

@@ -252,9 +252,12 @@ func (v *view) expired() bool {
 // mustStop reports whether the pod has no business running: the order of reasons does not
 // matter, any is enough.
 func (v *view) mustStop() bool {
-	return v.Removed || v.pod.DeletionTimestamp != nil || v.Rejected != nil ||
+	return v.Removed || v.pod.DeletionTimestamp != nil || v.Rejected != nil || v.evicted() ||
 		terminal(v.pod.Status.Phase) || v.expired() || v.outcome() != ""
 }
+
+// evicted: the node has decided to end the pod, before it was restarted perhaps.
+func (v *view) evicted() bool { return v.Evicted != nil || v.pod.Status.Reason == ReasonEvicted }
 
 func terminal(p corev1.PodPhase) bool { return p == corev1.PodFailed || p == corev1.PodSucceeded }
 

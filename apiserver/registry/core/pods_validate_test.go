@@ -201,11 +201,11 @@ func TestValidateInitContainers(t *testing.T) {
 
 func TestWarnPod(t *testing.T) {
 	p := podWith(t, `
-    volumes: [{name: c, csi: {driver: d}}, {name: e, emptyDir: {medium: HugePages}}, {name: d, emptyDir: {sizeLimit: 1Mi}}],
+    volumes: [{name: c, csi: {driver: d}}, {name: e, emptyDir: {medium: HugePages}}],
     affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a}]}}, shareProcessNamespace: true`, "env: [{name: A, value: a}, {name: A, value: b}]")
 	got := warnPod(p, nil, false)
 	want := []string{"spec.shareProcessNamespace:", "spec.volumes[0].csi:",
-		"spec.volumes[1].emptyDir.medium:", "spec.volumes[2].emptyDir.sizeLimit:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
+		"spec.volumes[1].emptyDir.medium:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
 	var errs field.ErrorList
 	for _, w := range got {
 		errs = append(errs, field.Invalid(field.NewPath(w), "", ""))

@@ -149,9 +149,6 @@ func warnVolume(v *corev1.Volume, path *field.Path) []string {
 	if v.EmptyDir != nil && v.EmptyDir.Medium != corev1.StorageMediumDefault && v.EmptyDir.Medium != corev1.StorageMediumMemory {
 		all = append(all, kind.Unserved(path.Child("emptyDir", "medium"), "only disk and memory are served; the containers will not start"))
 	}
-	if e := v.EmptyDir; e != nil && e.Medium == corev1.StorageMediumDefault && e.SizeLimit != nil && !e.SizeLimit.IsZero() {
-		all = append(all, kind.Unserved(path.Child("emptyDir", "sizeLimit"), "the nodes limit only volumes in memory; what is on disk may grow"))
-	}
 	if setsFileOwner(v) {
 		all = append(all, kind.Unserved(path, "files belong to root or to the pod's fsGroup; user, defaultUser and mode of an emptyDir are not applied"))
 	}
