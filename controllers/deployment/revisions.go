@@ -2,7 +2,6 @@ package deployment
 
 import (
 	"encoding/json"
-	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 
+	"github.com/miniorch/miniorch/controllers/names"
 	"github.com/miniorch/miniorch/controllers/ownership"
 	"github.com/miniorch/miniorch/pkg/api"
 )
@@ -71,14 +70,11 @@ func withoutHash(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 
 // hash names a template. collisions counts how often the name was found to be taken.
 func hash(t *corev1.PodTemplateSpec, collisions *int32) string {
-	h := fnv.New32a()
-	if err := json.NewEncoder(h).Encode(t); err != nil {
+	data, err := json.Marshal(t)
+	if err != nil {
 		panic(err) // API types always encode
 	}
-	if collisions != nil {
-		h.Write([]byte(strconv.Itoa(int(*collisions))))
-	}
-	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
+	return names.Hash(append(data, '\n'), collisions)
 }
 
 func revisionOf(obj api.Object) int64 {
