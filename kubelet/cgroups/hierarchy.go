@@ -128,20 +128,6 @@ func (h Hierarchy) dirs(cgroup string) []string {
 	return out
 }
 
-// MakeUnified makes a cgroup for processes on a machine with version 2; on one with version 1 those
-// who join a cgroup make it. containerd 1.6 relies on that.
-func MakeUnified(cgroup string) error {
-	h, err := Detect()
-	if err != nil || h.Version == V1 {
-		return err
-	}
-	dir, _ := h.dir("", cgroup)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making cgroup: %w", err)
-	}
-	return nil
-}
-
 // remove deletes cgroup and everything below it, deepest first. What is gone already is
 // fine; processes in it are not.
 func (h Hierarchy) remove(cgroup string) error {

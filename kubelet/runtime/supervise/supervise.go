@@ -17,9 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/utils/clock"
-
-	"github.com/miniorch/miniorch/kubelet/cgroups"
 )
 
 // Config says where the private containerd lives.
@@ -163,6 +162,20 @@ func (s *Supervisor) prepare() error {
 	return nil
 }
 
+// makeCgroup makes containerd's cgroup on a machine that has version 2 only, where containerd 1.6
+// wants to find it; elsewhere it makes its own.
+func (s *Supervisor) makeCgroup() error {
+	const mount = "/sys/fs/cgroup"
+	var found unix.Statfs_t
+	if s.cfg.Cgroup == "" || unix.Statfs(mount, &found) != nil || found.Type != unix.CGROUP2_SUPER_MAGIC {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Join(mount, s.cfg.Cgroup), 0o755); err != nil {
+		return fmt.Errorf("making containerd's cgroup: %w", err)
+	}
+	return nil
+}
+
 // runOnce starts containerd and returns when it has ended.
 func (s *Supervisor) runOnce(ctx context.Context) error {
 	log, err := s.openLog()
@@ -170,10 +183,8 @@ func (s *Supervisor) runOnce(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	if s.cfg.Cgroup != "" {
-		if err := cgroups.MakeUnified(s.cfg.Cgroup); err != nil {
-			return err
-		}
+	if err := s.makeCgroup(); err != nil {
+		return err
 	}
 	cmd := exec.Command(s.cfg.Binary, "--config", s.configFile())
 	cmd.Stdout, cmd.Stderr = log, log
