@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // ServicePort is what has to happen to packets for one port of one Service: the whole
@@ -74,7 +76,7 @@ func (p ServicePort) String() string {
 // without addresses (headless, ExternalName) comes to nothing.
 func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, at Place) []ServicePort {
 	ip, err := netip.ParseAddr(svc.Spec.ClusterIP)
-	if err != nil || !ip.Is4() || svc.Spec.Type == corev1.ServiceTypeExternalName {
+	if err != nil || !ip.Is4() || svc.Spec.Type == corev1.ServiceTypeExternalName || otherwiseServed(svc) {
 		return nil
 	}
 	var ports []ServicePort
@@ -97,6 +99,13 @@ func Decide(svc *corev1.Service, slices []*discoveryv1.EndpointSlice, at Place) 
 		ports = append(ports, p)
 	}
 	return ports
+}
+
+// otherwiseServed tells of Services that are marked as another program's to serve, or nobody's.
+func otherwiseServed(svc *corev1.Service) bool {
+	_, other := svc.Labels[api.LabelServiceProxyName]
+	_, nobody := svc.Labels[corev1.IsHeadlessService]
+	return other || nobody
 }
 
 // candidate is an endpoint with the conditions that decide whether it is used.

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -64,6 +66,8 @@ func TestDecide(t *testing.T) {
 		{"all ready endpoints, in the order of their addresses", service(nil), two, 1, "10.244.0.5:8080 10.244.1.5:8080", "10.244.0.5:8080 10.244.1.5:8080", false},
 		{"a headless Service has no rules", service(func(s *corev1.Service) { s.Spec.ClusterIP = "None" }), two, 0, "", "", false},
 		{"an ExternalName Service has no rules", service(func(s *corev1.Service) { s.Spec.Type, s.Spec.ClusterIP = corev1.ServiceTypeExternalName, "" }), two, 0, "", "", false},
+		{"another program serves it", service(func(s *corev1.Service) { s.Labels = map[string]string{api.LabelServiceProxyName: "mine"} }), two, 0, "", "", false},
+		{"it is marked as headless", service(func(s *corev1.Service) { s.Labels = map[string]string{corev1.IsHeadlessService: ""} }), two, 0, "", "", false},
 		{"what is not ready gets nothing", service(nil), []*discoveryv1.EndpointSlice{slice(endpoint("10.244.1.5", "n1", "not ready"), endpoint("10.244.0.5", "here", "ready"))}, 1, "10.244.0.5:8080", "10.244.0.5:8080", false},
 		{"the last one serves while it terminates (KEP-1669)", service(nil), []*discoveryv1.EndpointSlice{slice(endpoint("10.244.1.5", "n1", "terminating, serving"))}, 1, "10.244.1.5:8080", "10.244.1.5:8080", false},
 		{"a terminating one rests while another is ready", service(nil), []*discoveryv1.EndpointSlice{slice(endpoint("10.244.1.5", "n1", "terminating, serving"), endpoint("10.244.0.5", "here", "ready"))}, 1, "10.244.0.5:8080", "10.244.0.5:8080", false},
