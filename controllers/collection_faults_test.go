@@ -126,7 +126,9 @@ func TestNamespaceUnderFaults(t *testing.T) {
 				w.Errorf("%d pods are there, and what they read is not", len(pods))
 			}
 		},
-		AtRest: func(stage *controllertest.World) bool { return exists[*corev1.Namespace](&world{stage}, "", "full") != gone },
+		AtRest: func(stage *controllertest.World) bool {
+			return exists[*corev1.Namespace](&world{stage}, "", "full") != gone
+		},
 		State: func(stage *controllertest.World) string {
 			if exists[*corev1.Namespace](&world{stage}, "", "full") {
 				return "there"
