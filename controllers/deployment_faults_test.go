@@ -27,7 +27,7 @@ func TestDeploymentsUnderFaults(t *testing.T) {
 	}
 	rolling := false
 	controllertest.Faults(t, controllertest.Trial{
-		Name: "two rollouts and back", Nodes: 2, Controllers: []controllertest.Make{makeDeployments, makeReplicaSets}, Leaders: 2, Seeds: 5,
+		Name: "two rollouts and back", Nodes: 2, Controllers: []controllertest.Make{makeDeployments, makeReplicaSets}, Leaders: 2, Seeds: 3,
 		Want: "pods 5, sets map[v1:5 v2:0 v3:0], revision 4",
 		Begin: func(w *controllertest.World) {
 			rolling = false

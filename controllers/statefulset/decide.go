@@ -17,6 +17,9 @@ import (
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
+// burst is how many pods one reconcile creates or deletes at most.
+const burst = 500
+
 // observed is what is decided from.
 type observed struct {
 	Set       *appsv1.StatefulSet

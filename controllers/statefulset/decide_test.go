@@ -174,6 +174,15 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestWhatIsDoneAtOnceIsBounded(t *testing.T) {
+	if n := len(decide(scene(t, newSet("2", size(2000), parallel), "")).Create); n != burst {
+		t.Errorf("%d pods are created at once, want %d", n, burst)
+	}
+	if n := len(decide(scene(t, newSet("2", size(0), parallel), strings.Repeat("r2 ", 700))).Delete); n != burst {
+		t.Errorf("%d pods are deleted at once, want %d", n, burst)
+	}
+}
+
 func TestADeletedSetDoesNothing(t *testing.T) {
 	set := newSet("3")
 	set.DeletionTimestamp = &metav1.Time{Time: now}

@@ -26,7 +26,7 @@ func (s *step) fill() bool {
 		case s.isAvailable(p):
 			continue
 		}
-		if s.ordered {
+		if s.ordered || len(s.plan.Create) == burst {
 			return false
 		}
 	}
@@ -73,7 +73,9 @@ func (s *step) create(ordinal int) {
 }
 
 func (s *step) remove(p *corev1.Pod, why string) {
-	s.plan.Delete = append(s.plan.Delete, Deletion{p, why})
+	if len(s.plan.Delete) < burst {
+		s.plan.Delete = append(s.plan.Delete, Deletion{p, why})
+	}
 }
 
 // shrink drops the pods that are too many, from above; in order one at a time, and none while a lower
