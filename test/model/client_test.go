@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,9 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/miniorch/miniorch/pkg/api"
@@ -123,156 +120,6 @@ func (c *client) fillIn(o *op) {
 	if (o.SetFinalizers || o.Verb == create || o.Verb == put) && r.IntN(3) == 0 {
 		o.Finalizers = []string{"example.com/hold"}
 	}
-}
-
-// object is the body of a create, put or apply.
-func (o *op) object() api.Object {
-	meta := metav1.ObjectMeta{Name: o.Place.name, Namespace: o.Place.namespace, ResourceVersion: o.Version, Finalizers: o.Finalizers}
-	if o.Place.name == "g-" {
-		meta.Name, meta.GenerateName = "", "g-"
-	}
-	if o.Color != "" {
-		meta.Labels = map[string]string{colorLabel: o.Color}
-	}
-	if o.Place.kind == configMaps {
-		return &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: meta, Data: o.Fields}
-	}
-	meta.Annotations = o.Fields
-	labels := map[string]string{"app": "x"}
-	d := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: meta}
-	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
-	d.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
-	if o.Verb != apply {
-		replicas := int32(o.Number)
-		d.Spec.Replicas = &replicas
-	}
-	d.Status.ObservedGeneration = o.Number // only a status request may say so
-	return d
-}
-
-// patch is the body of a merge or strategic patch.
-func (o *op) patch() []byte {
-	fields := map[string]any{}
-	for name, value := range o.Fields {
-		fields[name] = value
-	}
-	for _, name := range o.Unset {
-		fields[name] = nil
-	}
-	meta, body := map[string]any{}, map[string]any{}
-	if o.Version != "" {
-		meta["resourceVersion"] = o.Version
-	}
-	if o.SetFinalizers {
-		meta["finalizers"] = o.Finalizers
-	}
-	switch {
-	case o.Verb == patchStatus:
-		body["status"] = map[string]any{"observedGeneration": o.Number}
-	case o.Verb == patchScale:
-		body["spec"] = map[string]any{"replicas": o.Number}
-	case o.Place.kind == configMaps:
-		body["data"] = fields
-	default:
-		meta["annotations"] = fields
-	}
-	body["metadata"] = meta
-	return mustJSON(body)
-}
-
-func (o *op) jsonPatch() []byte {
-	root := "/data/"
-	if o.Place.kind == deployments {
-		root = "/metadata/annotations/"
-	}
-	var steps []map[string]any
-	if o.Test != "" {
-		steps = append(steps, map[string]any{"op": "test", "path": root + o.mark(), "value": o.Test})
-	}
-	for name, value := range o.Fields {
-		steps = append(steps, map[string]any{"op": "add", "path": root + name, "value": value})
-	}
-	return mustJSON(steps)
-}
-
-func mustJSON(v any) []byte {
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // maps and strings
-	}
-	return text
-}
-
-// request makes the HTTP request.
-func (c *client) request(o *op) *rest.Request {
-	k, rc := o.Place.kind, c.rest(o.Place.kind)
-	var dryRun []string
-	if o.DryRun {
-		dryRun = []string{metav1.DryRunAll}
-	}
-	named := func(r *rest.Request) *rest.Request {
-		return r.Resource(k.Name).Namespace(o.Place.namespace).Name(o.Place.name).MaxRetries(0)
-	}
-	updates := &metav1.UpdateOptions{DryRun: dryRun, FieldManager: o.Manager}
-	patches := &metav1.PatchOptions{DryRun: dryRun, FieldManager: o.Manager}
-	switch o.Verb {
-	case create:
-		opts := &metav1.CreateOptions{DryRun: dryRun, FieldManager: o.Manager}
-		return rc.Post().Resource(k.Name).Namespace(o.Place.namespace).MaxRetries(0).VersionedParams(opts, scheme.ParameterCodec).Body(o.object())
-	case put:
-		return named(rc.Put()).VersionedParams(updates, scheme.ParameterCodec).Body(o.object())
-	case putStatus:
-		return named(rc.Put()).SubResource("status").VersionedParams(updates, scheme.ParameterCodec).Body(o.object())
-	case putScale:
-		scale := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: o.Place.name, Namespace: o.Place.namespace, ResourceVersion: o.Version},
-			Spec: autoscalingv1.ScaleSpec{Replicas: int32(o.Number)}}
-		return named(rc.Put()).SubResource("scale").VersionedParams(updates, scheme.ParameterCodec).Body(scale)
-	case mergePatch:
-		return named(rc.Patch(types.MergePatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
-	case strategicPatch:
-		return named(rc.Patch(types.StrategicMergePatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
-	case patchStatus:
-		return named(rc.Patch(types.MergePatchType)).SubResource("status").VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
-	case patchScale:
-		return named(rc.Patch(types.MergePatchType)).SubResource("scale").VersionedParams(patches, scheme.ParameterCodec).Body(o.patch())
-	case jsonPatch:
-		return named(rc.Patch(types.JSONPatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(o.jsonPatch())
-	case apply:
-		patches.Force = &o.Force
-		return named(rc.Patch(types.ApplyYAMLPatchType)).VersionedParams(patches, scheme.ParameterCodec).Body(mustJSON(o.applied0()))
-	}
-	deletes := &metav1.DeleteOptions{DryRun: dryRun}
-	if o.UID != "" || o.Version != "" {
-		deletes.Preconditions = &metav1.Preconditions{}
-		if o.UID != "" {
-			deletes.Preconditions.UID = (*types.UID)(&o.UID)
-		}
-		if o.Version != "" {
-			deletes.Preconditions.ResourceVersion = &o.Version
-		}
-	}
-	if o.Verb == removeCollection {
-		list := &metav1.ListOptions{LabelSelector: colorLabel + "=" + o.Color}
-		return rc.Delete().Resource(k.Name).Namespace(o.Place.namespace).MaxRetries(0).VersionedParams(list, scheme.ParameterCodec).Body(deletes)
-	}
-	return named(rc.Delete()).Body(deletes)
-}
-
-// applied0 is the applied object without what a Go type fills in by itself.
-func (o *op) applied0() map[string]any {
-	tree, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.object())
-	if err != nil {
-		panic(err)
-	}
-	delete(tree, "status")
-	delete(tree["metadata"].(map[string]any), "creationTimestamp")
-	if o.Place.kind == deployments {
-		spec := tree["spec"].(map[string]any)
-		delete(spec, "strategy")
-		delete(spec["template"].(map[string]any)["metadata"].(map[string]any), "creationTimestamp")
-	}
-	return tree
 }
 
 // act does one thing that writes and notes what came of it.
