@@ -137,8 +137,9 @@ func newStep(o observed) *step {
 			return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 		})
 	}
+	c := choiceOf(o.Set)
 	for _, n := range s.Nodes {
-		s.fits[n.Name] = fitnessOf(s.Set, n)
+		s.fits[n.Name] = c.of(n)
 		if s.fits[n.Name] == fit {
 			s.wanted = append(s.wanted, n)
 		}

@@ -87,7 +87,7 @@ func (c *Controller) keysOfNode(old, n *corev1.Node) []reconcile.Key {
 	}
 	var keys []reconcile.Key
 	for _, set := range c.sets.List("", nil) {
-		if old == nil || n == nil || fitnessOf(set, old) != fitnessOf(set, n) {
+		if c := choiceOf(set); old == nil || n == nil || c.of(old) != c.of(n) {
 			keys = append(keys, reconcile.Key{Namespace: set.Namespace, Name: set.Name})
 		}
 	}

@@ -18,32 +18,36 @@ const (
 	fit                     // one should be there
 )
 
-// fitnessOf tells what a set has to do with a node: its pods run wherever the template's node
-// selection lets them and their tolerations do, also those that all daemons have.
-func fitnessOf(set *appsv1.DaemonSet, n *corev1.Node) fitness {
+// choice is what decides on which nodes a set's pods run: wherever the template's node selection lets
+// them and their tolerations do, also those that all daemons have.
+type choice struct {
+	name        string // of the only node; empty: any
+	labels      labels.Selector
+	required    *corev1.NodeSelector
+	tolerations []corev1.Toleration
+}
+
+func choiceOf(set *appsv1.DaemonSet) choice {
 	spec := &set.Spec.Template.Spec
-	if spec.NodeName != "" && spec.NodeName != n.Name {
+	c := choice{name: spec.NodeName, labels: labels.SelectorFromSet(spec.NodeSelector), tolerations: withDaemonTolerations(spec)}
+	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
+		c.required = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+	}
+	return c
+}
+
+// of tells what the set has to do with a node.
+func (c choice) of(n *corev1.Node) fitness {
+	if c.name != "" && c.name != n.Name || !c.labels.Matches(labels.Set(n.Labels)) || !api.NodeSelectorMatches(c.required, n) {
 		return unfit
 	}
-	if !labels.SelectorFromSet(spec.NodeSelector).Matches(labels.Set(n.Labels)) || !affinityMatches(spec.Affinity, n) {
+	if _, leaves := api.Untolerated(n.Spec.Taints, c.tolerations, corev1.TaintEffectNoExecute); leaves {
 		return unfit
 	}
-	tolerations := withDaemonTolerations(spec)
-	taints := n.Spec.Taints
-	if _, stays := api.Untolerated(taints, tolerations, corev1.TaintEffectNoExecute); stays {
-		return unfit
-	}
-	if _, comes := api.Untolerated(taints, tolerations, corev1.TaintEffectNoSchedule); comes {
+	if _, stays := api.Untolerated(n.Spec.Taints, c.tolerations, corev1.TaintEffectNoSchedule); stays {
 		return tolerant
 	}
 	return fit
-}
-
-func affinityMatches(a *corev1.Affinity, n *corev1.Node) bool {
-	if a == nil || a.NodeAffinity == nil {
-		return true
-	}
-	return api.NodeSelectorMatches(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution, n)
 }
 
 // daemonTolerations are what pods of every DaemonSet tolerate, as documented: what keeps other
