@@ -41,7 +41,7 @@ down: ## remove everything that `make up` created (KEEP_DATA=1 keeps the data)
 
 test: deps build images ## every test: unit, integration, end to end (as root)
 	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v /test/e2e)
-	cd test/clients && $(GO) test -timeout 15m ./...
+	cd test/clients && $(GO) test -mod=mod -timeout 15m ./...
 	$(GO) test -timeout 15m -count 1 ./test/e2e
 
 fuzz: ## every fuzz target for FUZZTIME (5s) each; `make test` runs their seeds
@@ -56,7 +56,7 @@ unified: build images ## what depends on cgroup v2, on a virtual machine that ha
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	$(GO) vet ./... && cd test/clients && $(GO) vet ./...
+	$(GO) vet ./... && cd test/clients && $(GO) vet -mod=mod ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck ./...
 
 bench: deps build images ## the numbers in the README, measured on this machine
