@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,6 +43,9 @@ type Options struct {
 	// Validation is what to do about unknown and duplicate fields: metav1.FieldValidationStrict
 	// refuses, Warn (and empty) warns through the context, Ignore says nothing.
 	Validation string
+	// Found are complaints about what the body was made from, a patch for instance. They are
+	// told together with, and before, those about the body.
+	Found []string
 }
 
 // Into decodes data into obj, which must be empty, and leaves obj's apiVersion and
@@ -154,7 +158,7 @@ func wrongKind(got, want schema.GroupVersionKind) error {
 }
 
 func report(ctx context.Context, strict []string, opts Options) error {
-	if len(strict) == 0 {
+	if strict = slices.Concat(opts.Found, strict); len(strict) == 0 {
 		return nil
 	}
 	if len(strict) > maxStrictErrors {

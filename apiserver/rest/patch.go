@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +21,6 @@ import (
 	"github.com/miniorch/miniorch/apiserver/decode"
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
-	"github.com/miniorch/miniorch/apiserver/warning"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
@@ -59,7 +57,7 @@ func (s *Store) Patch(ctx context.Context, ns, name, subresource string, pt type
 	}
 	kind, empty := s.body(sub)
 	p := patch{kind: kind, empty: empty, data: data, validation: opts.FieldValidation}
-	if err := p.parse(ctx, pt); err != nil {
+	if err := p.parse(pt); err != nil {
 		return nil, err
 	}
 	u := &update{
@@ -92,17 +90,18 @@ type patch struct {
 	empty      func() runtime.Object
 	data       []byte
 	validation string
+	found      []string // fields that stand twice in the patch itself, or that no operation has
 	text       func(doc []byte) ([]byte, error)
 	tree       func(doc map[string]any) (map[string]any, error)
 	parts      map[string]any // what the tree is changed by, if only by whole parts
 }
 
-func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
+func (p *patch) parse(pt types.PatchType) error {
 	switch pt {
 	case types.JSONPatchType:
-		return p.parseJSONPatch(ctx)
+		return p.parseJSONPatch()
 	case types.MergePatchType:
-		patch, err := p.document(ctx)
+		patch, err := p.document()
 		p.tree = func(doc map[string]any) (map[string]any, error) { return merge(doc, patch), nil }
 		p.setParts(patch)
 		return err
@@ -111,7 +110,7 @@ func (p *patch) parse(ctx context.Context, pt types.PatchType) error {
 		if _, untyped := into.(runtime.Unstructured); untyped {
 			return decode.UnsupportedMediaType(string(pt), string(types.JSONPatchType), string(types.MergePatchType))
 		}
-		patch, err := p.document(ctx)
+		patch, err := p.document()
 		p.setParts(patch)
 		p.tree = func(doc map[string]any) (map[string]any, error) {
 			return strategicpatch.StrategicMergeMapPatch(doc, runtime.DeepCopyJSON(patch), into)
@@ -130,28 +129,15 @@ func (p *patch) setParts(patch map[string]any) {
 // patchTypes are the forms of patches that are understood.
 var patchTypes = []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType)}
 
-// document reads a merge patch, which must be an object, and reports what stands in it
+// document reads a merge patch, which must be an object, and notes what stands in it
 // twice: the merge would silently keep one.
-func (p *patch) document(ctx context.Context) (map[string]any, error) {
+func (p *patch) document() (map[string]any, error) {
 	doc, twice, err := decode.Tree(p.data, p.empty())
 	if err != nil {
 		return nil, apierrors.NewBadRequest("error decoding patch: " + err.Error())
 	}
-	return doc, p.report(ctx, twice)
-}
-
-// report says what is wrong with the patch itself, by fieldValidation.
-func (p *patch) report(ctx context.Context, problems []string) error {
-	switch {
-	case len(problems) == 0 || p.validation == metav1.FieldValidationIgnore:
-		return nil
-	case p.validation == metav1.FieldValidationStrict:
-		return p.unprocessable(errors.New("strict decoding error: " + strings.Join(problems, ", ")))
-	}
-	for _, problem := range problems {
-		warning.Add(ctx, problem)
-	}
-	return nil
+	p.found = twice
+	return doc, nil
 }
 
 // merge applies a JSON merge patch (RFC 7386) to doc, which it may change. patch stays as
@@ -174,7 +160,7 @@ func merge(doc, patch map[string]any) map[string]any {
 	return doc
 }
 
-func (p *patch) parseJSONPatch(ctx context.Context) error {
+func (p *patch) parseJSONPatch() error {
 	operations, err := jsonpatch.DecodePatch(p.data)
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())
@@ -184,11 +170,12 @@ func (p *patch) parseJSONPatch(ctx context.Context) error {
 			"The allowed maximum operations in a JSON patch is %d, got %d", maxPatchOperations, len(operations)))
 	}
 	p.text = operations.Apply
-	return p.checkOperations(ctx)
+	p.checkOperations()
+	return nil
 }
 
 // checkOperations finds fields of operations that do not exist or stand twice.
-func (p *patch) checkOperations(ctx context.Context) error {
+func (p *patch) checkOperations() {
 	var known []struct {
 		Op    string `json:"op"`
 		Path  string `json:"path"`
@@ -197,18 +184,18 @@ func (p *patch) checkOperations(ctx context.Context) error {
 	}
 	problems, err := kjson.UnmarshalStrict(p.data, &known)
 	if err != nil {
-		return nil // what is no patch is refused when it is applied
+		return // what is no patch is refused when it is applied
 	}
 	texts := make([]string, len(problems))
 	for i, problem := range problems {
 		texts[i] = "json patch " + problem.Error()
 	}
-	return p.report(ctx, texts)
+	p.found = texts
 }
 
 // applyTo returns the patched form of current, which stays as it is.
 func (p *patch) applyTo(ctx context.Context, current api.Object) (api.Object, error) {
-	opts := decode.Options{Kind: p.kind, Validation: p.validation}
+	opts := decode.Options{Kind: p.kind, Validation: p.validation, Found: p.found}
 	if p.parts != nil {
 		return p.applyToParts(ctx, current, opts)
 	}

@@ -35,7 +35,7 @@ func TestPartsAreTheWhole(t *testing.T) {
 		for _, kind := range []types.PatchType{types.MergePatchType, types.StrategicMergePatchType} {
 			t.Run(string(kind)+" "+text, func(t *testing.T) {
 				p := patch{kind: corev1.SchemeGroupVersion.WithKind("Pod"), empty: func() runtime.Object { return &corev1.Pod{} }, data: []byte(text)}
-				if err := p.parse(t.Context(), kind); err != nil {
+				if err := p.parse(kind); err != nil {
 					t.Fatal(err)
 				}
 				before := pod.DeepCopy()
