@@ -12,7 +12,7 @@ same() { [ "$2" = "$3" ] && pass "$1: $2" || fail "$1: $2, want $3"; }
 
 # until_is NAME WANT COMMAND…: waits until the command prints it.
 until_is() {
-  local name=$1 want=$2 got="" end=$((SECONDS + 300))
+  local name=$1 want=$2 got="" end=$((SECONDS + 900))
   shift 2
   while [ $SECONDS -lt $end ]; do
     got=$("$@" 2>&1) || true
@@ -103,8 +103,8 @@ END
 
 check_limits() {
   local dir
-  ctl wait --for=condition=Ready --timeout=300s pod/bounded pod/guaranteed pod/modest pod/busy >/dev/null
-  ctl wait --for=condition=Available --timeout=300s deployment/web >/dev/null
+  ctl wait --for=condition=Ready --timeout=900s pod/bounded pod/guaranteed pod/modest pod/busy >/dev/null
+  ctl wait --for=condition=Available --timeout=900s deployment/web >/dev/null
   dir=$(group_of bounded)
   same "Burstable pod's place" "$(basename "$(dirname "$dir")")" burstable
   same "cpu.max of a limit of 500m" "$(cat "$dir/cpu.max")" "50000 100000"
