@@ -83,6 +83,7 @@ func TestHints(t *testing.T) {
 				w.expectOn("other", "b")
 				if tt.name[:4] == "spre" { // zone b takes no more, zone a is one ahead
 					w.patch(types.MergePatchType, sample.Node("b"), `{"spec":{"unschedulable":true}}`)
+					w.get("other") // waits until the scheduler knows
 				}
 				w.pod(tt.pod)
 				w.expectOn("p", "")

@@ -219,7 +219,7 @@ func TestDecideAgainstReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seed := range uint64(30) {
+	for seed := range uint64(20) {
 		r := randomly{rand.New(rand.NewPCG(seed, 1))}
 		ref := &cluster{nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{}}
 		c, m := newCache(), newMind()
@@ -230,7 +230,7 @@ func TestDecideAgainstReference(t *testing.T) {
 			ref.nodes[n.Name] = n
 			c.setNode(n)
 		}
-		for i := range 120 {
+		for i := range 80 {
 			r.disturb(ref, c)
 			pod := r.pod(fmt.Sprintf("p%03d", i))
 			info := framework.NewPodInfo(pod)
