@@ -16,6 +16,7 @@ import (
 // notProcessed is the failure of a volume that there is nothing to mount of yet, in the words
 // that people know.
 func notProcessed(pod *corev1.Pod, v *corev1.Volume, claim string, why error) error {
+	//lint:ignore ST1005 users read it as a sentence.
 	return said{fmt.Errorf("Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to process volumes=[%s]: error processing PVC %s/%s: %w",
 		v.Name, v.Name, pod.Namespace, claim, why)}
 }

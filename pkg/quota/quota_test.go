@@ -97,7 +97,9 @@ func TestUsage(t *testing.T) {
 }
 
 func TestMatches(t *testing.T) {
-	scopes := func(s ...corev1.ResourceQuotaScope) corev1.ResourceQuotaSpec { return corev1.ResourceQuotaSpec{Scopes: s} }
+	scopes := func(s ...corev1.ResourceQuotaScope) corev1.ResourceQuotaSpec {
+		return corev1.ResourceQuotaSpec{Scopes: s}
+	}
 	class := func(op corev1.ScopeSelectorOperator, values ...string) corev1.ResourceQuotaSpec {
 		return corev1.ResourceQuotaSpec{ScopeSelector: &corev1.ScopeSelector{MatchExpressions: []corev1.ScopedResourceSelectorRequirement{{ScopeName: corev1.ResourceQuotaScopePriorityClass, Operator: op, Values: values}}}}
 	}

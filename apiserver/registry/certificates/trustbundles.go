@@ -9,7 +9,6 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -37,7 +36,7 @@ func trustBundles() resource.Descriptor {
 		ValidateUpdate: func(b, old bundle) field.ErrorList {
 			return validation.ValidateImmutableField(b.Spec.SignerName, old.Spec.SignerName, field.NewPath("spec", "signerName"))
 		},
-		ValidateName: pathvalidation.ValidatePathSegmentName, // names of signers have colons in them
+		ValidateName: kind.PathSegment, // names of signers have colons in them
 		FieldNames:   []string{"spec.signerName"},
 		Fields:       func(b bundle) fields.Set { return fields.Set{"spec.signerName": b.Spec.SignerName} },
 		Columns: []kind.Column[bundle]{

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/validate/content"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -113,4 +115,13 @@ func SetDefault[T any](p **T, value T) {
 	if *p == nil {
 		*p = ptr.To(value)
 	}
+}
+
+// PathSegment takes every name that can be one part of a URL's path, such as those of roles, which
+// have colons in them. It is a ValidateName.
+func PathSegment(name string, prefix bool) []string {
+	if prefix {
+		return content.IsPathSegmentPrefix(name)
+	}
+	return content.IsPathSegmentName(name)
 }

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -166,7 +165,7 @@ func validateReference(group *string, kindName, name string, path *field.Path) f
 			errs = append(errs, field.Required(path.Child(part.name), ""))
 			continue
 		}
-		errs = append(errs, kind.Invalids(path.Child(part.name), part.value, pathvalidation.IsValidPathSegmentName(part.value))...)
+		errs = append(errs, kind.Invalids(path.Child(part.name), part.value, kind.PathSegment(part.value, false))...)
 	}
 	return errs
 }

@@ -8,7 +8,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
-	pathvalidation "k8s.io/apimachinery/pkg/api/validation/path"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -153,7 +152,7 @@ func validateParent(p *networkingv1.ParentReference, path *field.Path) field.Err
 	}{{"resource", p.Resource, false}, {"name", p.Name, false}, {"namespace", p.Namespace, true}} {
 		switch {
 		case part.value != "":
-			errs = append(errs, kind.Invalids(path.Child(part.name), part.value, pathvalidation.IsValidPathSegmentName(part.value))...)
+			errs = append(errs, kind.Invalids(path.Child(part.name), part.value, kind.PathSegment(part.value, false))...)
 		case !part.optional:
 			errs = append(errs, field.Required(path.Child(part.name), ""))
 		}

@@ -19,7 +19,7 @@ func roleBindings() resource.Descriptor {
 		Defaults:            func(b binding) { defaultBinding(&b.RoleRef, b.Subjects) },
 		Validate:            func(b binding) field.ErrorList { return validateBinding(b.RoleRef, b.Subjects, true) },
 		ValidateUpdate:      func(b, old binding) field.ErrorList { return sameRole(b.RoleRef, old.RoleRef) },
-		ValidateName:        validateName,
+		ValidateName:        kind.PathSegment,
 		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
 		Columns: bindingColumns(
@@ -37,7 +37,7 @@ func clusterRoleBindings() resource.Descriptor {
 		Defaults:            func(b binding) { defaultBinding(&b.RoleRef, b.Subjects) },
 		Validate:            func(b binding) field.ErrorList { return validateBinding(b.RoleRef, b.Subjects, false) },
 		ValidateUpdate:      func(b, old binding) field.ErrorList { return sameRole(b.RoleRef, old.RoleRef) },
-		ValidateName:        validateName,
+		ValidateName:        kind.PathSegment,
 		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
 		Columns: bindingColumns(
@@ -73,7 +73,7 @@ func validateBinding(role rbacv1.RoleRef, subjects []rbacv1.Subject, namespaced 
 	if role.Name == "" {
 		errs = append(errs, field.Required(at.Child("name"), ""))
 	} else {
-		errs = append(errs, kind.Invalids(at.Child("name"), role.Name, validateName(role.Name, false))...)
+		errs = append(errs, kind.Invalids(at.Child("name"), role.Name, kind.PathSegment(role.Name, false))...)
 	}
 	for i, s := range subjects {
 		errs = append(errs, validateSubject(s, namespaced, field.NewPath("subjects").Index(i))...)

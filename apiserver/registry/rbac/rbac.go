@@ -9,7 +9,6 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -61,11 +60,6 @@ func subjectNames(subjects []rbacv1.Subject, of string) string {
 		}
 	}
 	return strings.Join(names, ", ")
-}
-
-// validateName takes what can be one part of a URL: role names have colons in them.
-func validateName(name string, prefix bool) []string {
-	return path.ValidatePathSegmentName(name, prefix)
 }
 
 // supported is the list of a refusal, in a stable order.
