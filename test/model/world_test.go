@@ -148,7 +148,9 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	w.address = listener.Addr().String()
+	if address := listener.Addr().String(); address != w.address { // the clients know it from then on
+		w.address = address
+	}
 	cfg := apiserver.Config{Listener: listener, Logger: slog.New(slog.DiscardHandler), ShutdownGrace: 20 * time.Millisecond}
 	cfg.Rest.CacheHistory = w.history
 	w.security.Apply(&cfg)
@@ -172,14 +174,29 @@ func (w *world) start() {
 	}
 }
 
-// disturb restarts the server and compacts the store, at random, until stop is closed.
+// answered counts what the clients have been told.
+func (w *world) answered() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.ops {
+		if !o.Lost {
+			n++
+		}
+	}
+	return n + len(w.reads)
+}
+
+// disturb restarts the server and compacts the store, at random, until stop is closed. In between
+// the clients get something done, however slow the machine is.
 func (w *world) disturb(stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(w.seed, 77))
 	for {
-		select {
-		case <-stop:
-			return
-		case <-time.After(time.Duration(50+r.IntN(400)) * time.Millisecond):
+		for enough := w.answered() + 20 + r.IntN(40); w.answered() < enough; {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
 		}
 		if r.IntN(2) == 0 {
 			// Never ahead of the truth, whose own watch would end.
