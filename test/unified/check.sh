@@ -157,7 +157,7 @@ check_removal() {
   until_is "replicas" 4 field deployment web '{.status.availableReplicas}'
   miniorchctl cluster down
   same "what the cluster leaves" "$(find $root -mindepth 1 -type d | sort)" "$before"
-  same "its processes" "$(pgrep -l 'miniorch|containerd|etcd' || true)" ""
+  same "its processes" "$(pgrep -fl 'miniorch-|containerd' || true)" ""
 }
 
 same "file system of /sys/fs/cgroup" "$(stat -f -c %T $root)" cgroup2fs
