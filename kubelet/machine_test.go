@@ -416,7 +416,7 @@ func (m *machine) probesAndHooks(t *testing.T) {
 	m.create("web", "trap 'exit 0' TERM; while true; do sleep 0.1; done", func(p *corev1.Pod) {
 		p.Spec.TerminationGracePeriodSeconds = new(int64(120)) // the hook is waited for, however busy the machine
 		c := &p.Spec.Containers[0]
-		c.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: run("test -e /tmp/ready")}
+		c.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, TimeoutSeconds: 60, ProbeHandler: run("test -e /tmp/ready")}
 		c.Lifecycle = &corev1.Lifecycle{
 			PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"touch", "/tmp/started"}}},
 			PreStop:   &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"touch", "/host/stopping"}}},
