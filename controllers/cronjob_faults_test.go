@@ -26,7 +26,7 @@ func cronTrial(name, want string, edits ...func(*batchv1.CronJobSpec)) controlle
 		Begin: func(w *controllertest.World) {
 			w.Machines.Ends = succeed
 			controllertest.Create(w, newCronJob("c", append(edits, concurrency(batchv1.ForbidConcurrent))...))
-			time.Sleep(began.Add(30 * time.Second).Sub(time.Now()))
+			time.Sleep(time.Until(began.Add(30 * time.Second)))
 		},
 		Acts: []func(*controllertest.World){
 			func(w *controllertest.World) {

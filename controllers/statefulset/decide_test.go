@@ -56,18 +56,6 @@ func unavailable(v string) edit {
 		s.UpdateStrategy.RollingUpdate.MaxUnavailable = ptr.To(intstr.Parse(v))
 	}
 }
-func claims(names ...string) edit {
-	return func(s *appsv1.StatefulSetSpec) {
-		for _, n := range names {
-			s.VolumeClaimTemplates = append(s.VolumeClaimTemplates, corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: n, Labels: map[string]string{"a": "b"}}})
-		}
-	}
-}
-func retention(deleted, scaled appsv1.PersistentVolumeClaimRetentionPolicyType) edit {
-	return func(s *appsv1.StatefulSetSpec) {
-		s.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: deleted, WhenScaled: scaled}
-	}
-}
 
 // revisions are those of the templates "1", "2", … in this order.
 func revisions(n int) []*appsv1.ControllerRevision {

@@ -58,7 +58,7 @@ func ownersOf(entries []metav1.ManagedFieldsEntry, parent string) map[string][]s
 			continue // the fields are not written through these
 		}
 		var set map[string]any
-		if json.Unmarshal(e.FieldsV1.Raw, &set) != nil {
+		if json.Unmarshal(e.FieldsV1.GetRawBytes(), &set) != nil {
 			continue
 		}
 		if parent == "f:annotations" {

@@ -37,13 +37,6 @@ var (
 	namespaces  = []string{"default", "other"}
 )
 
-func (k kind) new() api.Object {
-	if k == configMaps {
-		return &corev1.ConfigMap{}
-	}
-	return &appsv1.Deployment{}
-}
-
 func (k kind) newList() runtime.Object {
 	if k == configMaps {
 		return &corev1.ConfigMapList{}
