@@ -358,12 +358,18 @@ func kill(t *testing.T, pid int) {
 // meanwhile goes.
 func (m *machine) agentRestart(t *testing.T) {
 	m.create("stays", "i=0; while true; do i=$((i+1)); echo $i; sleep 0.05; done")
-	m.create("ends", "trap 'exit 4' TERM; while true; do sleep 0.05; done")
+	m.create("ends", "trap 'exit 4' TERM; echo up; while true; do sleep 0.05; done")
 	m.create("goes", "sleep 1000", func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1)) })
 	for _, name := range []string{"stays", "ends", "goes"} {
 		m.until(name, readyPod)
 	}
 	before, _ := client.Of[*corev1.Pod](m.server).Get(t.Context(), "default", "stays")
+	m.until("ends", func(*corev1.Pod) string { // before that it may still be runc, which ends otherwise
+		if got := m.log("ends", corev1.PodLogOptions{}); got != "up\n" {
+			return fmt.Sprintf("said %q", got)
+		}
+		return ""
+	})
 	ends := m.pid("ends")
 	m.stop()
 	if err := m.server.Server.Delete(t.Context(), client.Request{Resource: api.ResourceFor[*corev1.Pod](), Namespace: "default", Name: "goes"}, metav1.DeleteOptions{}); err != nil {
@@ -373,7 +379,7 @@ func (m *machine) agentRestart(t *testing.T) {
 	m.startAgent()
 	m.until("ends", phase(corev1.PodFailed))
 	if p, _ := client.Of[*corev1.Pod](m.server).Get(t.Context(), "default", "ends"); p.Status.ContainerStatuses[0].State.Terminated.ExitCode != 4 {
-		t.Errorf("what ended without an agent ended as %+v", p.Status.ContainerStatuses[0].State)
+		t.Errorf("what ended without an agent ended as %+v; it said %q", p.Status.ContainerStatuses[0].State, m.log("ends", corev1.PodLogOptions{}))
 	}
 	after, _ := client.Of[*corev1.Pod](m.server).Get(t.Context(), "default", "stays")
 	if before.ResourceVersion != after.ResourceVersion {
