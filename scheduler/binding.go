@@ -13,11 +13,13 @@ import (
 
 // job is a decision on its way to the API.
 type job struct {
-	*waiter
-	decision *Decision
-	state    *framework.CycleState
-	permit   time.Duration // how long to wait for Permit plugins; 0: not
-	slow     bool          // PreBind may take minutes: it holds a token of Scheduler.slow
+	*framework.PodInfo         // as it was decided on: the waiter takes new versions of the pod meanwhile
+	waiter             *waiter // is Scheduler.mu's
+	fw                 *framework.Framework
+	decision           *Decision
+	state              *framework.CycleState
+	permit             time.Duration // how long to wait for Permit plugins; 0: not
+	slow               bool          // PreBind may take minutes: it holds a token of Scheduler.slow
 }
 
 // bindJobs binds one pod after the other until ctx ends.

@@ -307,7 +307,7 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
 		s.refuse(w, d)
 		return nil
 	}
-	j := &job{waiter: w, decision: d, state: d.state.Clone()}
+	j := &job{PodInfo: w.PodInfo, waiter: w, fw: w.fw, decision: d, state: d.state.Clone()}
 	if st := w.fw.Reserve(ctx, j.state, w.PodInfo, d.Node); !st.OK() {
 		s.giveUp(w, st)
 		return nil

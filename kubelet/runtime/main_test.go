@@ -160,16 +160,25 @@ func (n *node) tearDown(t testing.TB, stop func()) {
 }
 
 // removeCgroupRoot removes, in every hierarchy, the level above kubepods and containerd's own
-// cgroup beside it.
+// cgroup beside it. Shims and what containerd calls to clean up after them have their own
+// time to go.
 func removeCgroupRoot(t testing.TB, root string) {
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		for _, level := range []string{root + "/runtime", root} {
-			dirs, _ := filepath.Glob(pattern + level)
-			for _, dir := range dirs {
-				if err := os.Remove(dir); err != nil {
-					t.Errorf("removing cgroup: %v", err)
-				}
-			}
+	t.Helper()
+	var dirs []string
+	for _, level := range []string{root + "/runtime", root} {
+		for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+			found, _ := filepath.Glob(pattern + level)
+			dirs = append(dirs, found...)
+		}
+	}
+	for _, dir := range dirs {
+		err := os.Remove(dir)
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); err = os.Remove(dir) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err != nil {
+			procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+			t.Errorf("removing cgroup: %v; its processes: %q", err, procs)
 		}
 	}
 }
