@@ -232,7 +232,13 @@ func useMemory(t *testing.T, m *Manager, cgroup string) {
 	}
 	defer cmd.Wait()
 	defer in.Close()
+	if m.hierarchy.Version == V2 { // where a group that divides what it has holds no processes itself
+		cgroup += "/container"
+	}
 	for _, dir := range m.hierarchy.dirs(cgroup) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
 			t.Fatal(err)
 		}
