@@ -46,6 +46,16 @@ type Plan struct {
 // Empty tells whether the status says so already.
 func (p Plan) Empty() bool { return p.same }
 
+// lowers tells whether something is to be given back.
+func (p Plan) lowers(was corev1.ResourceList) bool {
+	for name, used := range p.Status.Used {
+		if charged, known := was[name]; known && charged.Cmp(used) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // String prints the plan.
 func (p Plan) String() string {
 	return "used " + quota.Text(p.Status.Used) + " of " + quota.Text(p.Status.Hard)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/miniorch/miniorch/controllers/control"
@@ -99,6 +101,16 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		o.count(r, objects.List(q.Namespace, nil))
 	}
 	plan := decide(o)
+	if plan.lowers(q.Status.Used) {
+		current, err := c.confirm(ctx, &o, resources)
+		if err != nil {
+			return reconcile.Result{}, control.IgnoreGone(err)
+		}
+		if !current {
+			return reconcile.Result{After: settle}, nil
+		}
+		plan = decide(o)
+	}
 	if plan.Empty() {
 		return reconcile.Result{After: plan.Recheck}, nil
 	}
@@ -108,6 +120,29 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		_, err := c.quota.UpdateStatus(ctx, changed) // fenced: a charge that came meanwhile is not lost
 		return control.IgnoreGone(err)
 	})
+}
+
+// confirm counts once more what there is now: a view that has not heard of all objects yet would
+// give back what they were charged for. It tells whether the view of the quota itself is current;
+// if not, nobody here knows when it was last charged.
+func (c *Controller) confirm(ctx context.Context, o *observed, resources []api.Resource) (current bool, err error) {
+	q := o.Quota
+	live, err := c.quota.Get(ctx, q.Namespace, q.Name)
+	if err != nil || live.ResourceVersion != q.ResourceVersion {
+		return false, err
+	}
+	o.Counted = quota.Zero(q.Spec.Hard)
+	for _, r := range resources {
+		if !r.Namespaced || !quota.Concerns(q.Spec.Hard, r) {
+			continue
+		}
+		objects, _, err := client.Dynamic(c.transport, r).List(ctx, q.Namespace, metav1.ListOptions{})
+		if err != nil {
+			return false, fmt.Errorf("confirming how many %s there are: %w", r.Name, err)
+		}
+		o.count(r, objects)
+	}
+	return true, nil
 }
 
 func (c *Controller) lastChange(key reconcile.Key) time.Time {
