@@ -21,6 +21,22 @@ type observed struct {
 	Now     time.Time
 }
 
+// countAll counts, from nothing, what list has of the resources that the quota limits.
+func (o *observed) countAll(resources []api.Resource, list func(api.Resource) ([]api.Object, error)) error {
+	o.Counted = quota.Zero(o.Quota.Spec.Hard)
+	for _, r := range resources {
+		if !r.Namespaced || !quota.Concerns(o.Quota.Spec.Hard, r) {
+			continue
+		}
+		objects, err := list(r)
+		if err != nil {
+			return err
+		}
+		o.count(r, objects)
+	}
+	return nil
+}
+
 // count adds the objects that the quota tracks.
 func (o *observed) count(r api.Resource, objects []api.Object) {
 	for _, obj := range objects {

@@ -10,9 +10,8 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -89,16 +88,9 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	if err != nil {
 		return reconcile.Result{}, fmt.Errorf("reading which resources are served: %w", err)
 	}
-	o := observed{Quota: q, Counted: quota.Zero(q.Spec.Hard), Now: c.cfg.Clock.Now(), Changed: c.lastChange(key)}
-	for _, r := range resources {
-		if !r.Namespaced || !quota.Concerns(q.Spec.Hard, r) {
-			continue
-		}
-		objects, err := c.follow(ctx, r)
-		if err != nil {
-			return reconcile.Result{}, err
-		}
-		o.count(r, objects.List(q.Namespace, nil))
+	o := observed{Quota: q, Now: c.cfg.Clock.Now(), Changed: c.lastChange(key)}
+	if err := o.countAll(resources, func(r api.Resource) ([]api.Object, error) { return c.seen(ctx, r, q.Namespace) }); err != nil {
+		return reconcile.Result{}, err
 	}
 	plan := decide(o)
 	if plan.lowers(q.Status.Used) {
@@ -131,18 +123,22 @@ func (c *Controller) confirm(ctx context.Context, o *observed, resources []api.R
 	if err != nil || live.ResourceVersion != q.ResourceVersion {
 		return false, err
 	}
-	o.Counted = quota.Zero(q.Spec.Hard)
-	for _, r := range resources {
-		if !r.Namespaced || !quota.Concerns(q.Spec.Hard, r) {
-			continue
-		}
+	return true, o.countAll(resources, func(r api.Resource) ([]api.Object, error) {
 		objects, _, err := client.Dynamic(c.transport, r).List(ctx, q.Namespace, metav1.ListOptions{})
 		if err != nil {
-			return false, fmt.Errorf("confirming how many %s there are: %w", r.Name, err)
+			return nil, fmt.Errorf("confirming how many %s there are: %w", r.Name, err)
 		}
-		o.count(r, objects)
+		return objects, nil
+	})
+}
+
+// seen is what the view has of a resource.
+func (c *Controller) seen(ctx context.Context, r api.Resource, namespace string) ([]api.Object, error) {
+	objects, err := c.follow(ctx, r)
+	if err != nil {
+		return nil, err
 	}
-	return true, nil
+	return objects.List(namespace, nil), nil
 }
 
 func (c *Controller) lastChange(key reconcile.Key) time.Time {
