@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -25,6 +26,13 @@ import (
 // generous, since it only says when to give up.
 const patience = 3 * time.Minute
 
+// Two people can try scenarios on one machine at once, each with programs and a cluster of
+// their own. The last scenario compares the machine with what it was, and then sees both.
+var (
+	binaries    = flag.String("bin", "../../bin", "`directory` of the programs and images to test")
+	clusterName = flag.String("cluster", "e2e", "`name` of the cluster to make")
+)
+
 // world is the cluster under test.
 type world struct {
 	*cluster.Cluster
@@ -39,7 +47,7 @@ func TestCluster(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("a cluster on this machine needs root")
 	}
-	bin, err := filepath.Abs("../../bin")
+	bin, err := filepath.Abs(*binaries)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +59,7 @@ func TestCluster(t *testing.T) {
 	before := takeSnapshot(t)
 	w := &world{bin: bin, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	config := cluster.Config{
-		Name: "e2e", Nodes: 2, BinDir: bin, ImageDir: filepath.Join(bin, "images"), Kubeconfig: w.kubeconfig,
+		Name: *clusterName, Nodes: 2, BinDir: bin, ImageDir: filepath.Join(bin, "images"), Kubeconfig: w.kubeconfig,
 		// As short as nodes that say every ten seconds that they live allow.
 		MasterFlags: []string{"--node-monitor-grace-period=16s"},
 	}
