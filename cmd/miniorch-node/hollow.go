@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/miniorch/miniorch/kubelet/hollow"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
@@ -30,8 +28,7 @@ func runHollow(ctx context.Context, o options) error {
 	if o.NodeIP.IsValid() {
 		config.NodeIP = o.NodeIP.String()
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, hollow.Run(ctx, transport, informers, config)) })
-	return group.Wait()
+	return together(ctx, informers.Run, func(ctx context.Context) error {
+		return hollow.Run(ctx, transport, informers, config)
+	})
 }

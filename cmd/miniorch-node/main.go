@@ -109,18 +109,12 @@ func run(ctx context.Context, o options) error {
 	pods.OnReady(agent.CheckNode)
 	parts.images.tell = agent.CheckNode
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, pods.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, parts.run(ctx)) })
-	group.Go(func() error { return ended(ctx, agent.Run(ctx)) })
-	group.Go(func() error { return ended(ctx, remover.Run(ctx)) })
+	runs := []func(context.Context) error{informers.Run, pods.Run, parts.Run, agent.Run, remover.Run}
 	if !o.disabled("proxy") {
 		services, err := informersAs("system:kube-proxy", credentials, logger)
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return ended(ctx, services.Run(ctx)) })
 		p := proxy.New(services, iptables.New(o.ClusterCIDR, iptables.Run, logger), proxy.Config{
 			NodeName: o.NodeName, Connections: proxy.Conntrack{}, Logger: logger, Decisions: decisions,
 		})
@@ -129,22 +123,36 @@ func run(ctx context.Context, o options) error {
 				p.SetZone(self.Labels[corev1.LabelTopologyZone])
 			}
 		})
-		group.Go(func() error { return ended(ctx, p.Run(ctx)) })
+		runs = append(runs, services.Run, p.Run)
 	}
 	if !o.disabled("dns") {
 		if err := dns.Own(o.ClusterDNS); err != nil {
 			return err
 		}
-		informers, err := informersAs("system:kube-dns", credentials, logger)
+		services, err := informersAs("system:kube-dns", credentials, logger)
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return ended(ctx, informers.Run(ctx)) })
-		server := dns.New(informers, dns.Config{
+		server := dns.New(services, dns.Config{
 			Addresses: o.ClusterDNS, Domain: o.ClusterDomain, Ranges: []netip.Prefix{o.ClusterCIDR, o.ServiceCIDR}, Pods: o.ClusterCIDR,
 			ResolvConf: o.ResolvConf, Logger: logger,
 		})
-		group.Go(func() error { return ended(ctx, server.Run(ctx)) })
+		runs = append(runs, services.Run, server.Run)
+	}
+	return together(ctx, runs...)
+}
+
+// together runs all until ctx ends or one fails, and waits for each.
+func together(ctx context.Context, runs ...func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, run := range runs {
+		group.Go(func() error {
+			err := run(ctx)
+			if ctx.Err() != nil {
+				return nil // it was told to end
+			}
+			return err
+		})
 	}
 	return group.Wait()
 }
@@ -159,14 +167,6 @@ func informersAs(user string, credentials client.HTTPConfig, logger *slog.Logger
 		return nil, fmt.Errorf("reading the credentials for %s: %w", user, err)
 	}
 	return client.NewInformers(transport, client.Config{Logger: logger}), nil
-}
-
-// ended tells a part that failed from one that was told to end.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // all is the first reason not to be ready.

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/miniorch/miniorch/kubelet"
 	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/logs"
@@ -24,9 +22,12 @@ type nodeParts struct {
 	kubelet.Parts
 	images  *imageImport
 	version func(context.Context) (string, error) // of the container runtime, for the node's status
-	run     func(context.Context) error
+	runs    []func(context.Context) error
 	close   func()
 }
+
+// Run runs them until ctx ends.
+func (p nodeParts) Run(ctx context.Context) error { return together(ctx, p.runs...) }
 
 func (o options) logDir() string { return filepath.Join(o.DataDir, "pod-logs") }
 
@@ -57,8 +58,10 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 	reader := logs.NewReader(logs.Config{})
 	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, NodeName: o.NodeName, LocalRoot: o.localRoot(), Logger: logger})
 	images := &imageImport{dir: o.ImageDir, runtime: containers, logger: logger, done: make(chan struct{})}
+	runs := []func(context.Context) error{content.Run, images.Run}
 	if containerd != nil {
 		images.after = containerd.Ready()
+		runs = append(runs, containerd.Run)
 	}
 	return nodeParts{
 		images: images,
@@ -67,15 +70,7 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 			return "containerd://" + v, err
 		},
 		Parts: kubelet.Parts{Runtime: containers, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
-		run: func(ctx context.Context) error {
-			group, ctx := errgroup.WithContext(ctx)
-			if containerd != nil {
-				group.Go(func() error { return containerd.Run(ctx) })
-			}
-			group.Go(func() error { return content.Run(ctx) })
-			group.Go(func() error { return images.run(ctx) })
-			return group.Wait()
-		},
+		runs:  runs,
 		close: func() {
 			if err := reader.Close(); err != nil {
 				logger.Warn("closing the log reader", "err", err)
@@ -122,9 +117,9 @@ func (i *imageImport) ready() error {
 	}
 }
 
-// run imports everything. A tarball that cannot be read is reported, and does not keep the
+// Run imports everything. A tarball that cannot be read is reported, and does not keep the
 // node from working.
-func (i *imageImport) run(ctx context.Context) error {
+func (i *imageImport) Run(ctx context.Context) error {
 	defer i.tell()
 	defer close(i.done)
 	if i.dir == "" {
