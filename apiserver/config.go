@@ -61,6 +61,8 @@ type Config struct {
 	RequestTimeout time.Duration
 	// ShutdownGrace is how long requests may take to end after Run's context has. Default 5 s.
 	ShutdownGrace time.Duration
+	// UsagePeriod is how often nodes are asked what they and their pods use. Default 15 s.
+	UsagePeriod time.Duration
 	// Profiling serves /debug/pprof to administrators.
 	Profiling bool
 
@@ -99,6 +101,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.RequestTimeout <= 0 {
 		c.RequestTimeout = time.Minute
+	}
+	if c.UsagePeriod <= 0 {
+		c.UsagePeriod = 15 * time.Second
 	}
 	if c.ShutdownGrace <= 0 {
 		c.ShutdownGrace = 5 * time.Second

@@ -36,7 +36,7 @@ func New(store storage.Store, cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, store: store, ready: make(chan struct{})}
 	if kubelets := s.kubelets(); kubelets != nil {
-		s.usage = usage.New(nodeCounters{s, kubelets}, cfg.Clock, cfg.Logger)
+		s.usage = usage.New(nodeCounters{s, kubelets}, cfg.UsagePeriod, cfg.Clock, cfg.Logger)
 	}
 	s.registry = rest.New(store, registry.All(s.kinds()), cfg.restConfig())
 	if cfg.Tokens != nil {

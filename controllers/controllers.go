@@ -24,6 +24,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/endpointslice"
 	"github.com/miniorch/miniorch/controllers/endpointslicemirroring"
 	"github.com/miniorch/miniorch/controllers/ephemeralvolume"
+	"github.com/miniorch/miniorch/controllers/flowschema"
 	"github.com/miniorch/miniorch/controllers/garbagecollector"
 	"github.com/miniorch/miniorch/controllers/horizontalpodautoscaler"
 	"github.com/miniorch/miniorch/controllers/job"
@@ -50,7 +51,7 @@ import (
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
 	"replicaset", "replicationcontroller", "deployment", "resourcequota", "horizontalpodautoscaler", "disruption", "statefulset", "daemonset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
-	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "servicecidr", "nodeipam", "rootca",
+	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "servicecidr", "flowschema", "nodeipam", "rootca",
 }
 
 // NodeMonitor tunes how dead nodes are noticed.
@@ -78,6 +79,8 @@ type Config struct {
 	// Metrics reads custom and external metrics, which others serve behind the API server. Nil: autoscalers
 	// know only what pods use.
 	Metrics horizontalpodautoscaler.Getter
+	// AutoscalerPeriod is how often autoscalers look at their targets. Default 15s.
+	AutoscalerPeriod time.Duration
 
 	NodeMonitor NodeMonitor
 	// TerminatedPods is how many finished pods are kept. Default 12500.
@@ -123,7 +126,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"replicationcontroller", replicationcontroller.New(transport, informers, as("replication-controller"))},
 		{"deployment", deployment.New(transport, informers, as("deployment-controller"))},
 		{"resourcequota", resourcequota.New(transport, informers, as("resourcequota-controller"))},
-		{"horizontalpodautoscaler", horizontalpodautoscaler.New(transport, informers, horizontalpodautoscaler.Config{Config: as("horizontal-pod-autoscaler"), Get: cfg.Metrics})},
+		{"horizontalpodautoscaler", horizontalpodautoscaler.New(transport, informers, horizontalpodautoscaler.Config{Config: as("horizontal-pod-autoscaler"), Get: cfg.Metrics, Period: cfg.AutoscalerPeriod})},
 		{"disruption", disruption.New(transport, informers, as("controllermanager"))},
 		{"statefulset", statefulset.New(transport, informers, as("statefulset-controller"))},
 		{"daemonset", daemonset.New(transport, informers, as("daemonset-controller"))},
@@ -145,6 +148,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"localpath", localpath.New(transport, informers, as(claims.LocalPath))},
 		{"serviceaccount", serviceaccount.New(transport, informers, as("serviceaccount-controller"))},
 		{"servicecidr", servicecidr.New(transport, informers, as("service-cidr-controller"))},
+		{"flowschema", flowschema.New(transport, informers, as("flow-schema-controller"))},
 	}
 	if cfg.ClusterCIDR.IsValid() {
 		m.roster = append(m.roster, entry{"nodeipam", nodeipam.New(transport, informers, nodeipam.Config{

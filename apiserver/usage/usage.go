@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	period   = 15 * time.Second // between two questions to a node
 	patience = 10 * time.Second // with one answer
 	atOnce   = 16               // nodes that are asked at a time
 	maxText  = 16 << 20         // bytes of one answer
@@ -41,6 +40,7 @@ type Cluster interface {
 // Watcher asks the nodes.
 type Watcher struct {
 	cluster Cluster
+	period  time.Duration // between two questions to a node
 	clock   clock.WithTicker
 	log     *slog.Logger
 
@@ -54,14 +54,14 @@ type pair struct {
 	failed   bool // the last question had no answer
 }
 
-// New returns a watcher that has not started.
-func New(c Cluster, clk clock.WithTicker, log *slog.Logger) *Watcher {
-	return &Watcher{cluster: c, clock: clk, log: log, nodes: map[string]pair{}}
+// New returns a watcher that has not started and will ask once in a period.
+func New(c Cluster, period time.Duration, clk clock.WithTicker, log *slog.Logger) *Watcher {
+	return &Watcher{cluster: c, period: period, clock: clk, log: log, nodes: map[string]pair{}}
 }
 
 // Run asks until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
-	ticker := w.clock.NewTicker(period)
+	ticker := w.clock.NewTicker(w.period)
 	defer ticker.Stop()
 	for {
 		w.round(ctx)
@@ -116,7 +116,7 @@ func (w *Watcher) ask(ctx context.Context, n *corev1.Node) (reading, error) {
 }
 
 // note keeps an answer. A node that does not answer has used nothing that we know of; that is
-// logged once, not four times a minute.
+// logged once, not in every round.
 func (w *Watcher) note(node string, r reading, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

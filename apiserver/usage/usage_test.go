@@ -64,7 +64,7 @@ scrape_error 0
 
 func TestRatesOfTwoAnswers(t *testing.T) {
 	c := &town{text: told(0, 10), pods: []string{"ns/web"}}
-	w := New(c, clocktesting.NewFakeClock(now), slog.New(slog.DiscardHandler))
+	w := New(c, 15*time.Second, clocktesting.NewFakeClock(now), slog.New(slog.DiscardHandler))
 	w.round(t.Context())
 	if nodes, err := w.Nodes(t.Context()); err != nil || len(nodes)+len(w.Pods(t.Context(), "")) != 0 {
 		t.Fatalf("one answer tells a rate: %v, %v", nodes, err)

@@ -102,7 +102,7 @@ func run(ctx context.Context, o options) error {
 			return o.lead(ctx, server, auth.UserControllerManager, "kube-controller-manager", logger, func(ctx context.Context, transport client.Transport, informers *client.Informers) error {
 				manager := controllers.New(transport, informers, controllers.Config{
 					Logger: logger, Decisions: decisions, ClusterCIDR: o.ClusterCIDR, RootCA: security.CA.PEM(),
-					NodeMonitor: controllers.NodeMonitor{GracePeriod: o.NodeMonitorGrace}, Disable: o.Disable,
+					NodeMonitor: controllers.NodeMonitor{GracePeriod: o.NodeMonitorGrace}, AutoscalerPeriod: o.AutoscalerPeriod, Disable: o.Disable,
 				})
 				return together(ctx, informers.Run, manager.Run)
 			})

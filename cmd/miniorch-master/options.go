@@ -39,6 +39,8 @@ type options struct {
 	TokenFile        string
 	LeaderElect      bool
 	NodeMonitorGrace time.Duration
+	UsagePeriod      time.Duration
+	AutoscalerPeriod time.Duration
 	Scheduler        *config.Configuration // nil: the defaults
 	Profiling        bool
 	Verbose          bool
@@ -76,6 +78,8 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.Name, "name", host, "this master's name among several")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "run scheduler and controllers only while holding their Lease (default true with --etcd-servers)")
 	flags.DurationVar(&o.NodeMonitorGrace, "node-monitor-grace-period", 40*time.Second, "how long a node may miss its heartbeats before it is NotReady")
+	flags.DurationVar(&o.UsagePeriod, "metric-resolution", 15*time.Second, "how often nodes are asked what they and their pods use")
+	flags.DurationVar(&o.AutoscalerPeriod, "horizontal-pod-autoscaler-sync-period", 15*time.Second, "how often autoscalers look at their targets")
 	schedulerConfig := flags.String("scheduler-config", "", "file with a KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1)")
 	flags.BoolVar(&o.Profiling, "profiling", false, "serve /debug/pprof to administrators")
 	flags.BoolVarP(&o.Verbose, "verbose", "v", false, "log more")
@@ -118,6 +122,12 @@ func (o options) check(bind, advertise, pods, services string) (options, error) 
 	}
 	if o.NodeMonitorGrace < leastGrace {
 		return o, fmt.Errorf("--node-monitor-grace-period %s: at least %s, since nodes report every 10s", o.NodeMonitorGrace, leastGrace)
+	}
+	if o.UsagePeriod < time.Second {
+		return o, fmt.Errorf("--metric-resolution %s: at least 1s, the shortest time that nodes make a rate of", o.UsagePeriod)
+	}
+	if o.AutoscalerPeriod < time.Second {
+		return o, fmt.Errorf("--horizontal-pod-autoscaler-sync-period %s: at least 1s", o.AutoscalerPeriod)
 	}
 	if o.ClusterCIDR.Overlaps(o.ServiceCIDR) {
 		return o, fmt.Errorf("--cluster-cidr %s and --service-cidr %s overlap", o.ClusterCIDR, o.ServiceCIDR)

@@ -113,7 +113,7 @@ func (s openedStore) watch(ctx context.Context) error {
 
 func newServer(o options, store storage.Store, listener net.Listener, security *apiserver.Security, logger *slog.Logger, decisions *decision.Log, why *explainer) (*apiserver.Server, error) {
 	config := apiserver.Config{
-		Listener: listener, Logger: logger, Decisions: decisions, Why: why, Profiling: o.Profiling,
+		Listener: listener, Logger: logger, Decisions: decisions, Why: why, Profiling: o.Profiling, UsagePeriod: o.UsagePeriod,
 		AdvertiseAddress: o.published(), AdvertisePort: int32(port(listener)), ServiceCIDR: o.ServiceCIDR,
 	}
 	for _, part := range [][2]string{{"controllers", "controller-manager"}, {"scheduler", "scheduler"}} {

@@ -34,7 +34,7 @@ func (l weather) Resource(_ context.Context, ns string, pods labels.Selector, _ 
 	out := samples{}
 	for _, p := range controllertest.List[*corev1.Pod](l.w, ns, pods.String()) {
 		if api.IsPodReady(p) && p.DeletionTimestamp == nil {
-			out[p.Name] = sample{Time: time.Now(), Window: period}
+			out[p.Name] = sample{Time: time.Now(), Window: defaultPeriod}
 		}
 	}
 	for name, s := range out {

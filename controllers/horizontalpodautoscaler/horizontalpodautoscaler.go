@@ -4,6 +4,7 @@
 package horizontalpodautoscaler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -23,14 +24,16 @@ import (
 	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
-// period is how often each target is looked at.
-const period = 15 * time.Second
+// defaultPeriod is how often each target is looked at, if nobody says.
+const defaultPeriod = 15 * time.Second
 
 // Config tunes the controller.
 type Config struct {
 	control.Config
 	// Get reads the metrics of groups that others serve. Nil: only resource metrics are known.
 	Get Getter
+	// Period is how often each target is looked at. Default 15s.
+	Period time.Duration
 }
 
 // Controller reconciles HorizontalPodAutoscalers.
@@ -50,7 +53,7 @@ type Controller struct {
 
 // New wires the controller; Run starts it.
 func New(t client.Transport, informers *client.Informers, cfg Config) *Controller {
-	cfg.Config = cfg.Config.WithDefaults("horizontalpodautoscaler")
+	cfg.Config, cfg.Period = cfg.Config.WithDefaults("horizontalpodautoscaler"), cmp.Or(cfg.Period, defaultPeriod)
 	c := &Controller{
 		cfg: cfg, transport: t, metrics: apiMetrics{t, cfg.Get},
 		autoscalers: client.InformerFor[*autoscalingv2.HorizontalPodAutoscaler](informers),
@@ -87,7 +90,7 @@ func keyOf(a *autoscalingv2.HorizontalPodAutoscaler) reconcile.Key {
 	return reconcile.Key{Namespace: a.Namespace, Name: a.Name}
 }
 
-// wait returns how long the key is not due yet; if it is, the next time is a period from now. It
+// wait returns how long the key is not due yet; if it is, the next time is a Period from now. It
 // keeps retries of a failed write from being more looks at the metrics.
 func (c *Controller) wait(key reconcile.Key, now time.Time) time.Duration {
 	c.mu.Lock()
@@ -95,7 +98,7 @@ func (c *Controller) wait(key reconcile.Key, now time.Time) time.Duration {
 	if left := c.due[key].Sub(now); left > 0 {
 		return left
 	}
-	c.due[key] = now.Add(period)
+	c.due[key] = now.Add(c.cfg.Period)
 	return 0
 }
 
@@ -117,13 +120,13 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		c.cfg.Eventf(a, corev1.EventTypeWarning, "FailedGetScale", "%v", err)
 		status := a.Status.DeepCopy()
 		conditions{&status.Conditions, now}.set(autoscalingv2.AbleToScale, corev1.ConditionFalse, "FailedGetScale", "the HPA controller was unable to get the target's current scale: %v", err)
-		return reconcile.Result{After: period}, c.writeStatus(ctx, a, *status)
+		return reconcile.Result{After: c.cfg.Period}, c.writeStatus(ctx, a, *status)
 	}
 	plan, err := c.plan(ctx, a, t, now)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{After: period}, c.apply(ctx, a, t, plan, now)
+	return reconcile.Result{After: c.cfg.Period}, c.apply(ctx, a, t, plan, now)
 }
 
 // plan measures and decides.
