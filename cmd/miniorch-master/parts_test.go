@@ -23,6 +23,14 @@ func TestOneMasterPerDirectory(t *testing.T) {
 	again()
 }
 
+func TestPeriodsThatCannotBeKept(t *testing.T) {
+	for _, flag := range []string{"--node-monitor-grace-period=14s", "--metric-resolution=999ms", "--horizontal-pod-autoscaler-sync-period=0s"} {
+		if _, err := parse([]string{flag}); err == nil || !strings.HasPrefix(err.Error(), strings.Split(flag, "=")[0]) {
+			t.Errorf("%s: got %v, want a refusal that names it", flag, err)
+		}
+	}
+}
+
 func TestDisable(t *testing.T) {
 	for _, c := range []struct {
 		reason, flag string
