@@ -58,6 +58,16 @@ func TestCacheIsToldOtherwise(t *testing.T) {
 	if was, now := c.setPod(on(sample.Pod("p", "cpu", "500m"), "b")); was == nil || now == nil || used(c, "b") != 500 {
 		t.Error("a pod that was resized frees nothing")
 	}
+	grows := on(sample.Pod("p", "cpu", "2"), "b")
+	grows.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: grows.Spec.Containers[0].Name, AllocatedResources: sample.Pod("p", "cpu", "500m").Spec.Containers[0].Resources.Requests}}
+	if c.setPod(grows); used(c, "b") != 2000 {
+		t.Errorf("a pod that wants to grow has %dm: others may not have what it wants", used(c, "b"))
+	}
+	grows = grows.DeepCopy()
+	grows.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Status: corev1.ConditionTrue, Reason: corev1.PodReasonInfeasible}}
+	if c.setPod(grows); used(c, "b") != 500 {
+		t.Errorf("a pod that can never grow has %dm, want what it had", used(c, "b"))
+	}
 }
 
 func TestCachePodsBeforeNodes(t *testing.T) {

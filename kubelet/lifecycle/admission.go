@@ -32,7 +32,7 @@ func Admit(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection 
 func fits(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection {
 	used := map[corev1.ResourceName]resource.Quantity{}
 	for _, other := range others {
-		for name, q := range reserved(other) {
+		for name, q := range api.PodAllocated(other) {
 			sum := used[name]
 			sum.Add(q)
 			used[name] = sum

@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/miniorch/miniorch/kubelet/container"
-	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // LabelSize is the label that says which CPU and memory a container was given: what a pod wants
@@ -125,26 +124,6 @@ func PodSize(pod *corev1.Pod) string {
 		}
 	}
 	return strings.Join(sizes, ", ")
-}
-
-// reserved is what is set aside for a pod of this node: what it requests, or while it may not
-// have more, what it has.
-func reserved(pod *corev1.Pod) corev1.ResourceList {
-	if api.PodCondition(pod, corev1.PodResizePending) == nil {
-		return api.PodRequests(pod)
-	}
-	pod = pod.DeepCopy()
-	for _, each := range []struct {
-		specs    []corev1.Container
-		statuses []corev1.ContainerStatus
-	}{{pod.Spec.Containers, pod.Status.ContainerStatuses}, {pod.Spec.InitContainers, pod.Status.InitContainerStatuses}} {
-		for i := range each.specs {
-			if s := statusOf(each.statuses, each.specs[i].Name); s != nil && s.AllocatedResources != nil {
-				each.specs[i].Resources.Requests = s.AllocatedResources
-			}
-		}
-	}
-	return api.PodRequests(pod)
 }
 
 // Resize decides whether a running pod can be given what it wants, beside the others.

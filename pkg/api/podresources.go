@@ -10,36 +10,42 @@ import (
 // them, all sidecars run beside the containers. Requests of the pod itself replace the
 // sum of its containers'; the overhead comes on top.
 func PodRequests(p *corev1.Pod) corev1.ResourceList {
-	return podResources(p, func(r *corev1.ResourceRequirements) corev1.ResourceList { return r.Requests })
+	return podResources(p, requested)
 }
 
 // PodLimits returns the most that the pod may use, by the same rules. A resource that one of
 // the containers does not limit is still listed with the sum of the others.
 func PodLimits(p *corev1.Pod) corev1.ResourceList {
-	return podResources(p, func(r *corev1.ResourceRequirements) corev1.ResourceList { return r.Limits })
+	return podResources(p, func(_ string, r *corev1.ResourceRequirements) corev1.ResourceList { return r.Limits })
 }
 
-func podResources(p *corev1.Pod, of func(*corev1.ResourceRequirements) corev1.ResourceList) corev1.ResourceList {
+// counted says what counts of the resources of a container, by its name, or of the whole pod, which
+// has none.
+type counted func(container string, r *corev1.ResourceRequirements) corev1.ResourceList
+
+func requested(_ string, r *corev1.ResourceRequirements) corev1.ResourceList { return r.Requests }
+
+func podResources(p *corev1.Pod, of counted) corev1.ResourceList {
 	total := corev1.ResourceList{}
 	for i := range p.Spec.Containers {
-		addTo(total, of(&p.Spec.Containers[i].Resources))
+		addTo(total, of(p.Spec.Containers[i].Name, &p.Spec.Containers[i].Resources))
 	}
 	sidecars, peak := corev1.ResourceList{}, corev1.ResourceList{}
 	for i := range p.Spec.InitContainers {
 		c := &p.Spec.InitContainers[i]
 		if IsSidecar(c) {
-			addTo(sidecars, of(&c.Resources))
+			addTo(sidecars, of(c.Name, &c.Resources))
 			raiseTo(peak, sidecars)
 			continue
 		}
 		moment := sidecars.DeepCopy()
-		addTo(moment, of(&c.Resources))
+		addTo(moment, of(c.Name, &c.Resources))
 		raiseTo(peak, moment)
 	}
 	addTo(total, sidecars)
 	raiseTo(total, peak)
 	if p.Spec.Resources != nil {
-		for name, q := range of(p.Spec.Resources) {
+		for name, q := range of("", p.Spec.Resources) {
 			total[name] = q.DeepCopy()
 		}
 	}

@@ -41,7 +41,7 @@ func (a HostPort) Conflicts(b HostPort) bool {
 
 // NewPodInfo works out what plugins ask about p.
 func NewPodInfo(p *corev1.Pod) *PodInfo {
-	info := &PodInfo{Pod: p, Requests: ResourcesOf(api.PodRequests(p))}
+	info := &PodInfo{Pod: p, Requests: ResourcesOf(api.PodFootprint(p))}
 	info.Requests.Pods = 1
 	info.Assumed = info.Requests
 	for i := range p.Spec.Containers {
