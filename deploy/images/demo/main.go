@@ -17,8 +17,9 @@ import (
 
 const usage = `demo: what examples, tests and labs run inside a container
 
-  demo serve [--listen :8080] [--udp :8081] [--start-delay 0s] [--drain 2s]
-        HTTP: / says who answered, /healthz, /readyz, /env, /exit?code=N, /echo; UDP: says who answered
+  demo serve [--listen :8080] [--udp :8081] [--start-delay 0s] [--drain 2s] [--sick-after D]
+        HTTP: / says who answered, /healthz, /readyz, /env, /exit?code=N, /echo, /burn?cpu=10ms; UDP: says who
+        answered. When it is sick, /readyz says no and all else goes on
   demo get URL [--count 1] [--interval 0s] [--timeout 2s] [--ca FILE]
         requests URL count times, each on a new connection; prints each answer, or a
         summary when count > 1; exits 1 when a request failed

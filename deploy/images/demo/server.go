@@ -29,8 +29,15 @@ func serve(ctx context.Context, args arguments) error {
 	if !pause(ctx, delay) {
 		return nil
 	}
-	var draining atomic.Bool
-	server := &http.Server{Addr: args.text("listen", ":8080"), Handler: pages(&draining), ReadHeaderTimeout: 10 * time.Second}
+	var unready atomic.Pointer[string] // why
+	if args.text("sick-after", "") != "" {
+		after, err := args.duration("sick-after", 0)
+		if err != nil {
+			return err
+		}
+		defer time.AfterFunc(after, func() { unready.CompareAndSwap(nil, new("sick")) }).Stop()
+	}
+	server := &http.Server{Addr: args.text("listen", ":8080"), Handler: pages(&unready), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", server.Addr)
 	if err != nil {
 		return err
@@ -51,7 +58,7 @@ func serve(ctx context.Context, args arguments) error {
 		return err
 	case <-ctx.Done():
 	}
-	draining.Store(true)
+	unready.Store(new("draining"))
 	fmt.Println("draining for", drain)
 	time.Sleep(drain)
 	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -62,15 +69,15 @@ func serve(ctx context.Context, args arguments) error {
 	return nil
 }
 
-func pages(draining *atomic.Bool) http.Handler {
+func pages(unready *atomic.Pointer[string]) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s, to %s\n", whoAmI(), r.RemoteAddr)
 	})
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if draining.Load() {
-			http.Error(w, "draining", http.StatusServiceUnavailable)
+		if why := unready.Load(); why != nil {
+			http.Error(w, *why, http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
@@ -82,6 +89,15 @@ func pages(draining *atomic.Bool) http.Handler {
 	})
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(w, http.MaxBytesReader(w, r.Body, 1<<20))
+	})
+	mux.HandleFunc("/burn", func(w http.ResponseWriter, r *http.Request) {
+		d, err := time.ParseDuration(r.URL.Query().Get("cpu"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		burn(r.Context(), d)
+		fmt.Fprintf(w, "%s, to %s\n", whoAmI(), r.RemoteAddr)
 	})
 	mux.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) {
 		code, err := strconv.Atoi(r.URL.Query().Get("code"))

@@ -231,13 +231,19 @@ func lines(ctx context.Context, args arguments) error {
 	return nil
 }
 
+// burn keeps a processor busy.
+func burn(ctx context.Context, long time.Duration) {
+	for end := time.Now().Add(long); time.Now().Before(end) && ctx.Err() == nil; {
+	}
+}
+
 func stress(ctx context.Context, args arguments) error {
 	memory := args.text("memory", "0Mi")
 	var mebibytes int
 	if _, err := fmt.Sscanf(memory, "%dMi", &mebibytes); err != nil {
 		return fmt.Errorf("--memory: %q is not a number of Mi", memory)
 	}
-	burn, err := args.duration("cpu", 0)
+	long, err := args.duration("cpu", 0)
 	if err != nil {
 		return err
 	}
@@ -246,9 +252,7 @@ func stress(ctx context.Context, args arguments) error {
 		block[i] = 1
 	}
 	fmt.Printf("holding %d Mi\n", mebibytes)
-	for end := time.Now().Add(burn); time.Now().Before(end) && ctx.Err() == nil; {
-		_ = block
-	}
+	burn(ctx, long)
 	<-ctx.Done()
 	fmt.Printf("released %d Mi\n", len(block)>>20)
 	return nil
