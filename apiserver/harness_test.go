@@ -19,6 +19,8 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/apiserver"
+	"github.com/miniorch/miniorch/apiserver/storage"
+	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/pki"
 )
@@ -27,6 +29,7 @@ import (
 type cluster struct {
 	t        testing.TB
 	server   *apiserver.Server
+	store    storage.Store
 	security *apiserver.Security
 	url      string
 	stop     func() // stops the server and waits for its end
@@ -35,10 +38,21 @@ type cluster struct {
 // startCluster runs a server over TLS until the test ends.
 func startCluster(t testing.TB, change ...func(*apiserver.Config)) *cluster {
 	t.Helper()
+	return startOver(t, memory.New(memory.Config{}), change...)
+}
+
+func startOver(t testing.TB, store storage.Store, change ...func(*apiserver.Config)) *cluster {
+	t.Helper()
 	security, err := apiserver.OpenSecurity(apiserver.SecurityConfig{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startWith(t, store, security, change...)
+}
+
+// startWith runs a server whose clients know security's keys.
+func startWith(t testing.TB, store storage.Store, security *apiserver.Security, change ...func(*apiserver.Config)) *cluster {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +63,7 @@ func startCluster(t testing.TB, change ...func(*apiserver.Config)) *cluster {
 	for _, c := range change {
 		c(&cfg)
 	}
-	server, err := apiserver.New(memory.New(memory.Config{}), cfg)
+	server, err := apiserver.New(store, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +75,7 @@ func startCluster(t testing.TB, change ...func(*apiserver.Config)) *cluster {
 			t.Errorf("the server ended with: %v", err)
 		}
 	}()
-	c := &cluster{t: t, server: server, security: security, url: "https://" + listener.Addr().String(),
+	c := &cluster{t: t, server: server, store: store, security: security, url: "https://" + listener.Addr().String(),
 		stop: func() { cancel(); <-ended }}
 	t.Cleanup(c.stop)
 	select {
@@ -70,6 +84,23 @@ func startCluster(t testing.TB, change ...func(*apiserver.Config)) *cluster {
 		t.Fatal("the server did not become ready")
 	}
 	return c
+}
+
+// onBothStores runs a test over each kind of store.
+func onBothStores(t *testing.T, test func(t *testing.T, store storage.Store)) {
+	t.Run("memory", func(t *testing.T) { test(t, memory.New(memory.Config{})) })
+	t.Run("etcd", func(t *testing.T) {
+		member, err := etcd.StartEmbedded(t.Context(), etcd.EmbeddedConfig{DataDir: t.TempDir(), NoSync: true, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := member.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		test(t, etcd.New(member.Client(), etcd.Config{}))
+	})
 }
 
 // as returns the client configuration of a user with its own certificate.
