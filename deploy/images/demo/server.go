@@ -37,11 +37,6 @@ func serve(ctx context.Context, args arguments) error {
 		}
 		defer time.AfterFunc(after, func() { unready.CompareAndSwap(nil, new("sick")) }).Stop()
 	}
-	server := &http.Server{Addr: args.text("listen", ":8080"), Handler: pages(&unready), ReadHeaderTimeout: 10 * time.Second}
-	listener, err := net.Listen("tcp", server.Addr)
-	if err != nil {
-		return err
-	}
 	if address := args.text("udp", ""); address != "" {
 		conn, err := net.ListenPacket("udp", address)
 		if err != nil {
@@ -49,6 +44,20 @@ func serve(ctx context.Context, args arguments) error {
 		}
 		defer conn.Close()
 		go answerDatagrams(conn)
+	}
+	return serveHTTP(ctx, args, pages(&unready), func() {
+		unready.Store(new("draining"))
+		fmt.Println("draining for", drain)
+		time.Sleep(drain)
+	})
+}
+
+// serveHTTP serves until ctx ends and drain returns, and lets requests that it has end.
+func serveHTTP(ctx context.Context, args arguments, handler http.Handler, drain func()) error {
+	server := &http.Server{Addr: args.text("listen", ":8080"), Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	listener, err := net.Listen("tcp", server.Addr)
+	if err != nil {
+		return err
 	}
 	fmt.Println("serving on", listener.Addr())
 	failed := make(chan error, 1)
@@ -58,9 +67,7 @@ func serve(ctx context.Context, args arguments) error {
 		return err
 	case <-ctx.Done():
 	}
-	unready.Store(new("draining"))
-	fmt.Println("draining for", drain)
-	time.Sleep(drain)
+	drain()
 	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -81,6 +88,10 @@ func pages(unready *atomic.Pointer[string]) http.Handler {
 			return
 		}
 		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("/sick", func(w http.ResponseWriter, _ *http.Request) {
+		unready.CompareAndSwap(nil, new("sick"))
+		fmt.Fprintln(w, "not ready any more")
 	})
 	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
 		env := os.Environ()
