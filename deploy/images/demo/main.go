@@ -1,5 +1,6 @@
 // Command demo is the one program inside the miniorch/demo image: a web server that says
-// which pod answered, a client that counts answers, a DNS look-up, a sleeper and a crasher.
+// which pod answered, a client that counts answers, a DNS look-up, a sleeper, a crasher, and a
+// replicated key-value store with its clients.
 // Examples, tests and labs need no other program.
 package main
 
@@ -17,9 +18,9 @@ import (
 
 const usage = `demo: what examples, tests and labs run inside a container
 
-  demo serve [--listen :8080] [--udp :8081] [--start-delay 0s] [--drain 2s] [--sick-after D]
-        HTTP: / says who answered, /healthz, /readyz, /env, /exit?code=N, /echo, /burn?cpu=10ms; UDP: says who
-        answered. When it is sick, /readyz says no and all else goes on
+  demo serve [--listen :8080] [--udp :8081] [--start-delay 0s] [--drain 2s]
+        HTTP: / says who answered, /healthz, /readyz, /sick (from then on /readyz says no), /env, /exit?code=N, /echo,
+        /burn?cpu=10ms; UDP: says who answered
   demo get URL [--count 1] [--interval 0s] [--timeout 2s] [--ca FILE]
         requests URL count times, each on a new connection; prints each answer, or a
         summary when count > 1; exits 1 when a request failed
@@ -34,6 +35,11 @@ const usage = `demo: what examples, tests and labs run inside a container
         prints numbered lines, then exits
   demo stress [--memory 64Mi] [--cpu 1s]
         allocates memory and burns CPU time, then sleeps
+  demo kv serve --data DIR [--listen :8080]
+        one replica of a key-value store
+  demo kv get KEY | put KEY VALUE | load [--writers 4] [--keys 8] [--interval 10ms]
+        a client of its --members HOST:PORT,… (default: $KV_MEMBERS); load writes and reads
+        until SIGTERM and exits 1 if a write that was acknowledged is not there
 `
 
 func main() {
@@ -54,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	commands := map[string]func(context.Context, arguments) error{
-		"serve": serve, "get": get, "udp": udp, "lookup": lookup, "sleep": sleep, "crash": crash, "lines": lines, "stress": stress,
+		"serve": serve, "get": get, "udp": udp, "lookup": lookup, "sleep": sleep, "crash": crash, "lines": lines, "stress": stress, "kv": runKV,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

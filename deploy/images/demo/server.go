@@ -30,13 +30,6 @@ func serve(ctx context.Context, args arguments) error {
 		return nil
 	}
 	var unready atomic.Pointer[string] // why
-	if args.text("sick-after", "") != "" {
-		after, err := args.duration("sick-after", 0)
-		if err != nil {
-			return err
-		}
-		defer time.AfterFunc(after, func() { unready.CompareAndSwap(nil, new("sick")) }).Stop()
-	}
 	if address := args.text("udp", ""); address != "" {
 		conn, err := net.ListenPacket("udp", address)
 		if err != nil {

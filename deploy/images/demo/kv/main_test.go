@@ -1,0 +1,9 @@
+package kv
+
+import (
+	"testing"
+
+	"github.com/miniorch/miniorch/pkg/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
