@@ -26,6 +26,7 @@ func runKV(ctx context.Context, args arguments) error {
 	if err != nil {
 		return err
 	}
+	defer client.Close()
 	switch {
 	case verb == "get" && len(args.positional) == 1:
 		r, err := client.Get(ctx, args.positional[0])

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,10 +25,16 @@ type Replica interface {
 }
 
 // Client reads and writes by majorities of the replicas, which have to be all members, always the same.
-type Client struct{ replicas []Replica }
+type Client struct {
+	replicas []Replica
+	asking   sync.WaitGroup
+}
 
 // NewClient reads and writes these replicas.
 func NewClient(replicas []Replica) *Client { return &Client{replicas: replicas} }
+
+// Close waits for the replicas that are still being asked: for their patience at most.
+func (c *Client) Close() { c.asking.Wait() }
 
 // Get reads a key. A zero Version says that it was never written.
 func (c *Client) Get(ctx context.Context, key string) (Record, error) {
@@ -50,7 +57,7 @@ func (c *Client) Put(ctx context.Context, key, value string) (Version, error) {
 }
 
 func (c *Client) latest(ctx context.Context, key string) (Record, bool, error) {
-	records, err := majority(ctx, c.replicas, func(ctx context.Context, r Replica) (Record, error) { return r.Read(ctx, key) })
+	records, err := majority(ctx, c, func(ctx context.Context, r Replica) (Record, error) { return r.Read(ctx, key) })
 	if err != nil {
 		return Record{}, false, fmt.Errorf("reading %q: %w", key, err)
 	}
@@ -59,7 +66,7 @@ func (c *Client) latest(ctx context.Context, key string) (Record, bool, error) {
 }
 
 func (c *Client) store(ctx context.Context, key string, record Record) error {
-	_, err := majority(ctx, c.replicas, func(ctx context.Context, r Replica) (any, error) { return nil, r.Write(ctx, key, record) })
+	_, err := majority(ctx, c, func(ctx context.Context, r Replica) (any, error) { return nil, r.Write(ctx, key, record) })
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", key, err)
 	}
@@ -68,24 +75,24 @@ func (c *Client) store(ctx context.Context, key string, record Record) error {
 
 // majority asks all replicas at once and returns the answers of the first that are more than half.
 // The others go on for their patience: the more have a write the better.
-func majority[T any](ctx context.Context, replicas []Replica, ask func(context.Context, Replica) (T, error)) ([]T, error) {
+func majority[T any](ctx context.Context, c *Client, ask func(context.Context, Replica) (T, error)) ([]T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
-	answers := make(chan answer, len(replicas))
-	for _, r := range replicas {
-		go func() {
+	answers := make(chan answer, len(c.replicas))
+	for _, r := range c.replicas {
+		c.asking.Go(func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 			defer cancel()
 			value, err := ask(ctx, r)
 			answers <- answer{value, err}
-		}()
+		})
 	}
 	var values []T
 	var errs []error
-	needed := len(replicas)/2 + 1
-	for range replicas {
+	needed := len(c.replicas)/2 + 1
+	for range c.replicas {
 		select {
 		case a := <-answers:
 			if a.err != nil {
@@ -100,7 +107,7 @@ func majority[T any](ctx context.Context, replicas []Replica, ask func(context.C
 			return values, nil
 		}
 	}
-	return nil, fmt.Errorf("%d of %d replicas answered, %d are needed: %w", len(values), len(replicas), needed, errors.Join(errs...))
+	return nil, fmt.Errorf("%d of %d replicas answered, %d are needed: %w", len(values), len(c.replicas), needed, errors.Join(errs...))
 }
 
 // Remote is a replica behind HTTP.

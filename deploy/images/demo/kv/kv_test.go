@@ -57,6 +57,12 @@ func open(t *testing.T, dir string) *Store {
 	return s
 }
 
+func client(t *testing.T, replicas []Replica) *Client {
+	c := NewClient(replicas)
+	t.Cleanup(c.Close)
+	return c
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -142,7 +148,7 @@ func TestMajorities(t *testing.T) {
 			return nil
 		}})
 	}
-	c := NewClient(replicas)
+	c := client(t, replicas)
 
 	down[0].Store(true)
 	_, err := c.Put(ctx, "a", "1")
@@ -233,7 +239,7 @@ func TestLinearizable(t *testing.T) {
 	histories := make([][]operation, 8)
 	var working sync.WaitGroup
 	for n := range histories {
-		c := NewClient(replicas)
+		c := client(t, replicas)
 		working.Go(func() {
 			for i := range 150 {
 				o := operation{began: clock.Add(1), write: (n+i)%2 == 0}
@@ -281,7 +287,7 @@ func TestOverHTTP(t *testing.T) {
 	t.Cleanup(transport.CloseIdleConnections)
 	replicas, err := Remotes(strings.Join(members, ","), &http.Client{Transport: transport})
 	must(t, err)
-	c := NewClient(replicas)
+	c := client(t, replicas)
 	for _, key := range []string{"colour", "a/../b c?&=%", "."} {
 		_, err = c.Put(t.Context(), key, "blue "+key)
 		must(t, err)
@@ -323,7 +329,7 @@ func TestLoad(t *testing.T) {
 				replicas = append(replicas, forgetful{local{Store: open(t, t.TempDir())}, &lost})
 			}
 			var out bytes.Buffer
-			l := Load{Client: NewClient(replicas), Writers: 2, Keys: 3, Every: time.Hour, Out: &out}
+			l := Load{Client: client(t, replicas), Writers: 2, Keys: 3, Every: time.Hour, Out: &out}
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- l.Run(ctx) }()
