@@ -61,17 +61,17 @@ func (h *heartbeats) node(n *corev1.Node, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b, ok := h.nodes[n.Name]
+	ready := api.NodeCondition(n, corev1.NodeReady)
 	if at := zoneOf(n); !ok || b.zone != at {
 		if ok {
 			h.count(b, -1)
-		} else {
-			b = &beat{seen: now}
+		} else { // what stands in the Node counts until it is judged: after a restart the first one judged must not seem to be alone
+			b = &beat{seen: now, unhealthy: ready != nil && ready.Status != corev1.ConditionTrue}
 			h.nodes[n.Name] = b
 		}
 		b.zone = at
 		h.count(b, 1)
 	}
-	ready := api.NodeCondition(n, corev1.NodeReady)
 	if ready != nil && !b.status.Equal(ready.LastHeartbeatTime.Time) {
 		b.status, b.seen = ready.LastHeartbeatTime.Time, now
 	}
