@@ -25,7 +25,7 @@ programs as a real machine: miniorch-master or miniorch-node. It needs root.`,
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&c.Name, "name", "miniorch", "name of the cluster")
 	flags.StringVar(&c.StateRoot, "state-dir", "/var/lib/miniorch", "where clusters keep their data")
-	cmd.AddCommand(newUp(&c), newDown(&c), newStatus(&c), newKill(&c), newStart(&c))
+	cmd.AddCommand(newUp(&c), newDown(&c), newStatus(&c), newKill(&c), newStart(&c), newRemove(&c))
 	return cmd
 }
 
@@ -34,7 +34,9 @@ func newUp(c *Config) *cobra.Command {
 		Use:   "up",
 		Short: "Make the cluster, or what is missing of it",
 		Example: `  # one master, two nodes, our own images on every node
-  miniorchctl cluster up --nodes 2 --image-dir bin/images`,
+  miniorchctl cluster up --nodes 2 --image-dir bin/images
+  # a third node joins
+  miniorchctl cluster up --nodes 3 --image-dir bin/images`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := completePaths(c); err != nil {
@@ -146,6 +148,23 @@ func newStart(c *Config) *cobra.Command {
 				return err
 			}
 			return cl.Start(cmd.Context(), args[0])
+		},
+	}
+}
+
+func newRemove(c *Config) *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove NODE",
+		Short: "Take the last node out of the cluster, with everything on it",
+		Long: `Take the last node out of the cluster, with everything on it: its processes end, its Node object
+and its data go. Nodes leave in the opposite order of joining: node-3 before node-2.`,
+		Example: `  # first let its pods go in peace
+  miniorchctl drain node-3 --ignore-daemonsets --delete-emptydir-data
+  miniorchctl cluster remove node-3`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := Remove(cmd.Context(), *c, args[0], NewProgress(cmd.ErrOrStderr()))
+			return err
 		},
 	}
 }

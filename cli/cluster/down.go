@@ -77,11 +77,18 @@ func (cl *Cluster) stopAll(progress *Progress) error {
 		return fmt.Errorf("%d processes of cluster %s do not end, see control group %s", left, cl.Plan.Name, group)
 	}
 	for _, h := range cl.Plan.nodes() {
-		if err := supervise.SweepSockets(filepath.Join(h.Dir, "run", "containerd")); err != nil {
-			return fmt.Errorf("removing sockets of %s: %w", h.Name, err)
+		if err := sweepSockets(h); err != nil {
+			return err
 		}
 	}
 	progress.Say("all processes ended")
+	return nil
+}
+
+func sweepSockets(h Host) error {
+	if err := supervise.SweepSockets(filepath.Join(h.Dir, "run", "containerd")); err != nil {
+		return fmt.Errorf("removing sockets of %s: %w", h.Name, err)
+	}
 	return nil
 }
 
@@ -90,26 +97,13 @@ func (cl *Cluster) stopAll(progress *Progress) error {
 func (cl *Cluster) disconnect(progress *Progress) error {
 	errs := []error{unmountBelow(cl.Plan.Dir)}
 	for _, h := range cl.Plan.Hosts {
-		if _, err := os.Stat(filepath.Join(netnsDir, h.NetNS)); err != nil {
-			continue
-		}
-		if err := netns.DeleteNamed(h.NetNS); err != nil {
-			errs = append(errs, fmt.Errorf("deleting network namespace %s: %w", h.NetNS, err))
-		}
+		errs = append(errs, detach(h))
 	}
 	if cl.state.NetNSDir {
 		errs = append(errs, releaseNetNSDir())
 	}
 	cl.Plan.removeRules()
-	for _, name := range append(cl.linkNames(), cl.Plan.Bridge) { // routes go with the bridge
-		link, err := netlink.LinkByName(name)
-		if err != nil {
-			continue
-		}
-		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-			errs = append(errs, fmt.Errorf("deleting link %s: %w", name, err))
-		}
-	}
+	errs = append(errs, deleteLink(cl.Plan.Bridge)) // routes go with the bridge
 	errs = append(errs, removeCgroups(filepath.Dir(cl.Plan.Hosts[0].Cgroup)))
 	removeEmptyCgroups(cl.Config.CgroupRoot)
 	if err := errors.Join(errs...); err != nil {
@@ -119,12 +113,26 @@ func (cl *Cluster) disconnect(progress *Progress) error {
 	return nil
 }
 
-func (cl *Cluster) linkNames() []string {
-	var names []string
-	for _, h := range cl.Plan.Hosts {
-		names = append(names, h.Link)
+// detach removes the host's namespace and its cable.
+func detach(h Host) error {
+	var err error
+	if _, missing := os.Stat(filepath.Join(netnsDir, h.NetNS)); missing == nil {
+		if err = netns.DeleteNamed(h.NetNS); err != nil {
+			err = fmt.Errorf("deleting network namespace %s: %w", h.NetNS, err)
+		}
 	}
-	return names
+	return errors.Join(err, deleteLink(h.Link))
+}
+
+func deleteLink(name string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil // there is none
+	}
+	if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("deleting link %s: %w", name, err)
+	}
+	return nil
 }
 
 // removeData forgets the cluster: its directory, its context, and what forwarding was before.

@@ -43,9 +43,14 @@ func (cl *Cluster) Kill(name string, agentOnly bool) error {
 		}
 		return fmt.Errorf("%s does not run", name)
 	}
+	return stopHost(h)
+}
+
+// stopHost ends all processes of a host.
+func stopHost(h Host) error {
 	left, err := signal(h.Cgroup, unix.SIGKILL, 2*patience)
 	if err == nil && left > 0 {
-		err = fmt.Errorf("%d processes of %s do not end", left, name)
+		err = fmt.Errorf("%d processes of %s do not end", left, h.Name)
 	}
 	return err
 }

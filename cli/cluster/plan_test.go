@@ -65,7 +65,11 @@ func TestClustersDoNotOverlap(t *testing.T) {
 		if !p.Services.Contains(p.DNS) {
 			t.Errorf("cluster %d: the name server %s is not in %s", n, p.DNS, p.Services)
 		}
-		for _, name := range append([]string{p.Bridge}, (&Cluster{Plan: p}).linkNames()...) {
+		names := []string{p.Bridge}
+		for _, h := range p.Hosts {
+			names = append(names, h.Link)
+		}
+		for _, name := range names {
 			if links[name] || len(name) > 15 {
 				t.Errorf("cluster %d: link name %q is there already or too long", n, name)
 			}
