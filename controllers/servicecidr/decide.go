@@ -29,6 +29,11 @@ type Plan struct {
 
 func (p Plan) any() bool { return p.Finalizers != nil || p.Condition != nil || p.Wait > 0 }
 
+// lets tells whether the plan lets the range go.
+func (p Plan) lets(have *networkingv1.ServiceCIDR) bool {
+	return p.Finalizers != nil && len(*p.Finalizers) < len(have.Finalizers)
+}
+
 // String prints the plan.
 func (p Plan) String() string {
 	var parts []string

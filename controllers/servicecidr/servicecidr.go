@@ -6,9 +6,12 @@ package servicecidr
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/netip"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -21,6 +24,7 @@ type Controller struct {
 	cidrs     *client.Informer[*networkingv1.ServiceCIDR]
 	addresses *client.Informer[*networkingv1.IPAddress]
 	cidr      client.Client[*networkingv1.ServiceCIDR]
+	address   client.Client[*networkingv1.IPAddress]
 	loop      *reconcile.Loop
 }
 
@@ -31,6 +35,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		cidrs:     client.InformerFor[*networkingv1.ServiceCIDR](informers),
 		addresses: client.InformerFor[*networkingv1.IPAddress](informers),
 		cidr:      client.Of[*networkingv1.ServiceCIDR](t),
+		address:   client.Of[*networkingv1.IPAddress](t),
 	}
 	c.loop = reconcile.New("servicecidr", c, c.cfg.Loop(1))
 	// A range that comes or goes decides with others about the same addresses.
@@ -65,19 +70,40 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		return reconcile.Result{}, nil
 	}
 	now := c.cfg.Clock.Now()
-	plan := decide(have, c.cidrs.List("", nil), c.inUse, now)
+	plan := decide(have, c.cidrs.List("", nil), inUse(c.addresses.List("", nil)), now)
+	var err error
+	if plan.lets(have) {
+		if plan, err = c.confirm(ctx, have, now); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
 	if !plan.any() {
 		return reconcile.Result{}, nil
 	}
-	err := c.cfg.Apply("servicecidr", have, nil, plan, func() error { return c.apply(ctx, have, plan) })
+	err = c.cfg.Apply("servicecidr", have, nil, plan, func() error { return c.apply(ctx, have, plan) })
 	return reconcile.Result{After: plan.Wait}, err
 }
 
-// inUse lists the addresses that somebody has.
-func (c *Controller) inUse(yield func(netip.Addr) bool) {
-	for _, a := range c.addresses.List("", nil) {
-		if ip, err := netip.ParseAddr(a.Name); err == nil && !yield(ip) {
-			return
+// confirm decides again from consistent reads before a range goes: an address that the view does not have yet is in use.
+func (c *Controller) confirm(ctx context.Context, have *networkingv1.ServiceCIDR, now time.Time) (Plan, error) {
+	all, _, err := c.cidr.List(ctx, "", metav1.ListOptions{})
+	if err != nil {
+		return Plan{}, fmt.Errorf("reading which ranges stay: %w", err)
+	}
+	addresses, _, err := c.address.List(ctx, "", metav1.ListOptions{})
+	if err != nil {
+		return Plan{}, fmt.Errorf("reading which addresses are in use: %w", err)
+	}
+	return decide(have, all, inUse(addresses), now), nil
+}
+
+// inUse yields the addresses that somebody has.
+func inUse(addresses []*networkingv1.IPAddress) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, a := range addresses {
+			if ip, err := netip.ParseAddr(a.Name); err == nil && !yield(ip) {
+				return
+			}
 		}
 	}
 }
