@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
+	"github.com/miniorch/miniorch/controllers/attachdetach"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/cronjob"
 	"github.com/miniorch/miniorch/controllers/daemonset"
@@ -51,7 +52,7 @@ import (
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
 	"replicaset", "replicationcontroller", "deployment", "resourcequota", "horizontalpodautoscaler", "disruption", "statefulset", "daemonset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
-	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "localpath", "serviceaccount", "servicecidr", "flowschema", "nodeipam", "rootca",
+	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "attachdetach", "localpath", "serviceaccount", "servicecidr", "flowschema", "nodeipam", "rootca",
 }
 
 // NodeMonitor tunes how dead nodes are noticed.
@@ -145,6 +146,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"persistentvolume", persistentvolume.New(transport, informers, as("persistentvolume-controller"))},
 		{"volumeprotection", volumeprotection.New(transport, informers, as("persistentvolumeclaim-protection-controller"))},
 		{"ephemeralvolume", ephemeralvolume.New(transport, informers, as("ephemeral_volume"))},
+		{"attachdetach", attachdetach.New(transport, informers, as("attachdetach-controller"))},
 		{"localpath", localpath.New(transport, informers, as(claims.LocalPath))},
 		{"serviceaccount", serviceaccount.New(transport, informers, as("serviceaccount-controller"))},
 		{"servicecidr", servicecidr.New(transport, informers, as("service-cidr-controller"))},
