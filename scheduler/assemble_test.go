@@ -130,6 +130,15 @@ func TestConfigurationIsRefused(t *testing.T) {
 			`args.addedAffinity: operator "Near" is not known`},
 		{"half a plugin", profile("plugins: {preFilter: {disabled: [{name: NodeAffinity}]}}"), "profiles[0].plugins.preFilter: NodeAffinity cannot do without it at filter"},
 		{"extender", "extenders: [{prioritizeVerb: p}]", "extenders[0].urlPrefix: Required"},
+		{"extender's scores", "extenders: [{urlPrefix: 'http://x', prioritizeVerb: p}]", "extenders[0].weight: Invalid value"},
+		{"extender's address", "extenders: [{urlPrefix: 'x.example.com'}]", "extenders[0].urlPrefix: Invalid value"},
+		{"extender in the clear", "extenders: [{urlPrefix: 'http://x', enableHTTPS: true}]", "must begin with https"},
+		{"two that bind", "extenders: [{urlPrefix: 'http://x', bindVerb: b}, {urlPrefix: 'http://y', bindVerb: b}]", "extenders[1].bindVerb: Invalid value"},
+		{"extender's resources", "extenders: [{urlPrefix: 'http://x', managedResources: [{name: cpu}]}]", "extenders[0].managedResources[0].name: Invalid value"},
+		{"a resource of two", "extenders: [{urlPrefix: 'http://x', managedResources: [{name: a.b/c}]}, {urlPrefix: 'http://y', managedResources: [{name: a.b/c}]}]",
+			"extenders[1].managedResources[0].name: Invalid value"},
+		{"half a certificate", "extenders: [{urlPrefix: 'https://x', tlsConfig: {certFile: c}}]", "extenders[0].tlsConfig: Invalid value"},
+		{"insecure", "extenders: [{urlPrefix: 'https://x', tlsConfig: {insecure: true, caFile: c}}]", "extenders[0].tlsConfig.insecure: Forbidden"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -74,10 +74,15 @@ func (s *Scheduler) bindBy(ctx context.Context, j *job) *framework.Status {
 	if e == nil {
 		return j.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
 	}
-	if err := e.bind(ctx, j.Pod, j.decision.Node); err != nil {
+	switch err := e.bind(ctx, j.Pod, j.decision.Node); {
+	case err == nil:
+		return nil
+	case !e.Ignorable || ctx.Err() != nil:
 		return framework.Fail(err)
+	default:
+		s.log.Warn("going on without an extender", "pod", j.Name(), "error", err)
+		return j.fw.Bind(ctx, j.state, j.PodInfo, j.decision.Node)
 	}
-	return nil
 }
 
 // finish takes note of how a binding ended. After a failure the pod may be bound or not: if it

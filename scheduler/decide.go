@@ -27,6 +27,7 @@ type Decision struct {
 	at       time.Time
 
 	preemption []explain.Candidate
+	opinion    *opinion // of extenders; nil: none was asked
 }
 
 // String returns the decision as decision records show it.

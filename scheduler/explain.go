@@ -54,8 +54,7 @@ func tableOf(d *Decision) *explain.Table {
 		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Profile: d.fw.SchedulerName(), Time: d.at,
 		Node: d.Node, Refusal: d.Refusal, Filters: d.fw.FilterNames(), Scores: []explain.Score{}, Preemption: d.preemption,
 	}}
-	m := newMind()
-	c := m.weigh(d.fw, d.Pod, "", d.nodes)
+	c := newMind().weighAs(d, d.Pod, d.nodes)
 	if !c.refused.OK() {
 		for i := range d.nodes.Len() {
 			x.Nodes = append(x.Nodes, explain.Row{Node: d.nodes.At(i).Name, Refused: refusedBy(c.refused)})
@@ -70,6 +69,12 @@ func tableOf(d *Decision) *explain.Table {
 		x.Nodes = append(x.Nodes, row)
 	}
 	x.addScores(c)
+	if d.opinion != nil && len(d.opinion.bonus) > 0 {
+		x.Scores = append(x.Scores, explain.Score{Plugin: "extenders", Weight: 1})
+		for _, i := range c.left {
+			add(&x.Nodes[i], d.opinion.bonus[x.Nodes[i].Node], 1)
+		}
+	}
 	return x.Table
 }
 

@@ -1,17 +1,10 @@
 package scheduler
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -26,9 +19,6 @@ type extender struct {
 	config.Extender
 	client *http.Client
 }
-
-// maxAnswer bounds what an extender may answer: the names and objects of very many nodes.
-const maxAnswer = 256 << 20
 
 func newExtender(c config.Extender) (*extender, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
@@ -45,45 +35,6 @@ func newExtender(c config.Extender) (*extender, error) {
 	}}, nil
 }
 
-func tlsOf(c *config.ExtenderTLS) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c == nil {
-		return t, nil
-	}
-	ca, err := dataOr(c.CAData, c.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	t.InsecureSkipVerify, t.ServerName = c.Insecure, c.ServerName
-	if len(ca) > 0 {
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("tlsConfig: no certificate of an authority")
-		}
-	}
-	cert, err := dataOr(c.CertData, c.CertFile)
-	if err != nil {
-		return nil, err
-	}
-	key, err := dataOr(c.KeyData, c.KeyFile)
-	if err != nil || len(cert) == 0 {
-		return t, err
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("tlsConfig: %w", err)
-	}
-	t.Certificates = []tls.Certificate{pair}
-	return t, nil
-}
-
-func dataOr(data []byte, file string) ([]byte, error) {
-	if len(data) > 0 || file == "" {
-		return data, nil
-	}
-	return os.ReadFile(file)
-}
-
 // interested reports whether the pod is the extender's business.
 func (e *extender) interested(pod *corev1.Pod) bool {
 	if len(e.ManagedResources) == 0 {
@@ -95,30 +46,6 @@ func (e *extender) interested(pod *corev1.Pod) bool {
 		return ok
 	})
 }
-
-// The wire format of extenders, as Kubernetes has it.
-type (
-	extenderArgs struct {
-		Pod       *corev1.Pod
-		Nodes     *corev1.NodeList `json:",omitempty"`
-		NodeNames *[]string        `json:",omitempty"`
-	}
-	extenderFilterResult struct {
-		Nodes                      *corev1.NodeList
-		NodeNames                  *[]string
-		FailedNodes                map[string]string
-		FailedAndUnresolvableNodes map[string]string
-		Error                      string
-	}
-	hostPriority struct {
-		Host  string
-		Score int64
-	}
-	extenderBindingArgs struct {
-		PodName, PodNamespace, PodUID, Node string
-	}
-	extenderBindingResult struct{ Error string }
-)
 
 // argsFor tells the extender of the nodes that are left: by name if it keeps track of nodes
 // itself, else as they are.
@@ -198,29 +125,4 @@ func (e *extender) bind(ctx context.Context, pod *corev1.Pod, node string) error
 		err = fmt.Errorf("extender %s: %s", e.URLPrefix, answer.Error)
 	}
 	return err
-}
-
-func (e *extender) call(ctx context.Context, verb string, args, answer any) error {
-	body, err := json.Marshal(args)
-	if err != nil {
-		return fmt.Errorf("encoding for extender %s: %w", e.URLPrefix, err)
-	}
-	url := strings.TrimRight(e.URLPrefix, "/") + "/" + strings.TrimLeft(verb, "/")
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("asking extender: %w", err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := e.client.Do(r)
-	if err != nil {
-		return fmt.Errorf("asking extender: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("extender %s: %s", url, resp.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(answer); err != nil {
-		return fmt.Errorf("extender %s: reading its answer: %w", url, err)
-	}
-	return nil
 }

@@ -35,6 +35,7 @@ type service struct {
 	best    string
 	broken  atomic.Bool
 	bound   func(extenderBindingArgs) string
+	preempt func(extenderPreemptionArgs) map[string]*extenderMetaVictims
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,6 +47,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var args extenderBindingArgs
 		if json.NewDecoder(r.Body).Decode(&args) == nil {
 			_ = json.NewEncoder(w).Encode(extenderBindingResult{s.bound(args)})
+		}
+		return
+	}
+	if r.URL.Path == "/x/preempt" {
+		var args extenderPreemptionArgs
+		if json.NewDecoder(r.Body).Decode(&args) == nil {
+			_ = json.NewEncoder(w).Encode(extenderPreemptionResult{s.preempt(args)})
 		}
 		return
 	}
@@ -198,4 +206,133 @@ func TestExtenderOverTLS(t *testing.T) {
 	if _, err := stranger.filter(t.Context(), sample.Pod("p"), nodes); err == nil {
 		t.Error("a server that nobody vouches for is believed")
 	}
+}
+
+// TestExtenderBindingMayFail binds without an extender that may be ignored.
+func TestExtenderBindingMayFail(t *testing.T) {
+	for _, ignorable := range []bool{false, true} {
+		inWorld(t, func(w *world) {
+			s := &service{bound: func(extenderBindingArgs) string { return "no" }}
+			w.extend(s, config.Extender{BindVerb: "bind", Ignorable: ignorable})
+			w.node(sample.Node("n1"))
+			w.pod(sample.Pod("p"))
+			w.expectOn("p", map[bool]string{true: "n1"}[ignorable])
+		})
+	}
+}
+
+func metaVictims(uids ...string) *extenderMetaVictims {
+	out := &extenderMetaVictims{}
+	for _, uid := range uids {
+		out.Pods = append(out.Pods, extenderMetaPod{uid})
+	}
+	return out
+}
+
+// TestExtenderPreempts asks about two nodes with two victims to choose from on each.
+func TestExtenderPreempts(t *testing.T) {
+	tests := []struct {
+		name, reason string
+		extender     config.Extender
+		answer       func(uids map[string]string, asked map[string][]string) map[string]*extenderMetaVictims
+		going        string // who has to go
+		says         string
+	}{
+		{"another victim", "the plugin would have taken the least important ones", config.Extender{}, func(uids map[string]string, _ map[string][]string) map[string]*extenderMetaVictims {
+			return map[string]*extenderMetaVictims{"n2": metaVictims(uids["n2-b"])}
+		}, "n2-b", ""},
+		{"by uid", "it keeps track of pods itself", config.Extender{NodeCacheCapable: true}, func(_ map[string]string, asked map[string][]string) map[string]*extenderMetaVictims {
+			return map[string]*extenderMetaVictims{"n1": metaVictims(asked["n1"]...)}
+		}, "n1-a", ""},
+		{"nowhere", "it leaves no place", config.Extender{}, func(map[string]string, map[string][]string) map[string]*extenderMetaVictims { return nil },
+			"", "preemption: no candidate node for preemption."},
+		{"a stranger", "nobody knows such a pod", config.Extender{}, func(map[string]string, map[string][]string) map[string]*extenderMetaVictims {
+			return map[string]*extenderMetaVictims{"n1": metaVictims("who")}
+		}, "", `there is no pod "who" on node "n1"`},
+		{"nobody", "room is made by somebody's going", config.Extender{}, func(map[string]string, map[string][]string) map[string]*extenderMetaVictims {
+			return map[string]*extenderMetaVictims{"n1": metaVictims()}
+		}, "", `it names no victim on node "n1"`},
+		{"another node", "it was not asked about it", config.Extender{}, func(map[string]string, map[string][]string) map[string]*extenderMetaVictims {
+			return map[string]*extenderMetaVictims{"n7": metaVictims("who")}
+		}, "", `it was not asked about node "n7"`},
+		{"ignored", "what it says cannot be, and need not", config.Extender{Ignorable: true}, func(_ map[string]string, asked map[string][]string) map[string]*extenderMetaVictims {
+			return map[string]*extenderMetaVictims{"n1": metaVictims("who"), "n2": metaVictims(asked["n2"]...)}
+		}, "n2-a", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.classes()
+				uids := map[string]string{}
+				for _, n := range []string{"n1", "n2"} {
+					w.node(sample.Node(n, "cpu", "1"))
+					for _, who := range [][2]string{{"a", "low"}, {"b", "middle"}} {
+						w.pod(classed(sample.With(sample.Pod(n+"-"+who[0], "cpu", "500m"), func(p *corev1.Pod) {
+							p.Spec.NodeSelector = map[string]string{corev1.LabelHostname: n}
+						}), who[1]))
+						w.expectOn(n+"-"+who[0], n)
+						uids[n+"-"+who[0]] = string(w.get(n + "-" + who[0]).UID)
+					}
+				}
+				s := &service{}
+				s.preempt = func(args extenderPreemptionArgs) map[string]*extenderMetaVictims {
+					asked := map[string][]string{}
+					for n, v := range args.NodeNameToMetaVictims {
+						for _, p := range v.Pods {
+							asked[n] = append(asked[n], p.UID)
+						}
+					}
+					for n, v := range args.NodeNameToVictims {
+						for _, p := range v.Pods {
+							asked[n] = append(asked[n], string(p.UID))
+						}
+					}
+					return tt.answer(uids, asked)
+				}
+				tt.extender.PreemptVerb = "preempt"
+				w.extend(s, tt.extender)
+				w.pod(classed(sample.Pod("p", "cpu", "500m"), "high"))
+				synctest.Wait()
+				for _, name := range []string{"n1-a", "n1-b", "n2-a", "n2-b"} {
+					if w.going(name) != (name == tt.going) {
+						t.Errorf("%s: is %s going: %t", tt.reason, name, w.going(name))
+					}
+				}
+				if got := w.events("FailedScheduling"); len(got) == 0 || !strings.Contains(got[0], tt.says) {
+					t.Errorf("events: %q", got)
+				}
+				if tt.going == "" {
+					return
+				}
+				w.delete(tt.going)
+				time.Sleep(20 * time.Second)
+				w.expectOn("p", tt.going[:2])
+			})
+		})
+	}
+}
+
+// TestPodGoesWhileExtenderIsAsked deletes a pod before the extender has answered about its victims.
+func TestPodGoesWhileExtenderIsAsked(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.classes()
+		w.node(sample.Node("n1", "cpu", "1"))
+		w.pod(classed(sample.Pod("low", "cpu", "1"), "low"))
+		w.expectOn("low", "n1")
+		asked, answer := make(chan struct{}), make(chan struct{})
+		w.extend(&service{preempt: func(args extenderPreemptionArgs) map[string]*extenderMetaVictims {
+			close(asked)
+			<-answer
+			return map[string]*extenderMetaVictims{"n1": metaVictims(string(args.NodeNameToVictims["n1"].Pods[0].UID))}
+		}}, config.Extender{PreemptVerb: "preempt"})
+		w.pod(classed(sample.Pod("p", "cpu", "1"), "high"))
+		<-asked
+		w.delete("p")
+		synctest.Wait()
+		close(answer)
+		synctest.Wait()
+		if w.going("low") {
+			t.Error("room is made for a pod that is gone")
+		}
+	})
 }

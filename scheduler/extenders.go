@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -24,9 +25,6 @@ func newExtenders(c *config.Configuration) (extenders, error) {
 	var all extenders
 	for i, one := range c.Extenders {
 		at := field.NewPath("extenders").Index(i)
-		if one.PreemptVerb != "" {
-			return nil, field.Forbidden(at.Child("preemptVerb"), "extenders are not asked about preemption")
-		}
 		e, err := newExtender(one)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", at, err)
@@ -119,8 +117,12 @@ func (all extenders) ask(ctx context.Context, pod *corev1.Pod, nodes []*framewor
 	return o, nil
 }
 
-// decideAsking decides with the extenders' say. The lock is not held while they are asked: what
-// happens meanwhile is met by the next decision, as it is after any decision.
+// preempt reports whether any of them has a say in preemption.
+func (all extenders) preempt() bool {
+	return slices.ContainsFunc(all, func(e *extender) bool { return e.PreemptVerb != "" })
+}
+
+// decideAsking decides with the extenders' say.
 func (s *Scheduler) decideAsking(ctx context.Context, w *waiter, some extenders) (*Decision, error) {
 	c := s.mind.weigh(w.fw, w.PodInfo, "", s.cache.snapshot())
 	c.spread()
@@ -128,11 +130,9 @@ func (s *Scheduler) decideAsking(ctx context.Context, w *waiter, some extenders)
 	for _, i := range c.left {
 		nodes = append(nodes, c.nodes.At(int(i)))
 	}
-	s.asking = w.Pod.UID
-	s.mu.Unlock()
-	o, err := some.ask(ctx, w.Pod, nodes, func(err error) { s.log.Warn("going on without an extender", "pod", w.Name(), "error", err) })
-	s.mu.Lock()
-	s.asking = ""
+	var o opinion
+	var err error
+	s.unlocked(w, func() { o, err = some.ask(ctx, w.Pod, nodes, s.skipped(w)) })
 	if !s.same(w) {
 		return nil, nil
 	}
@@ -140,7 +140,25 @@ func (s *Scheduler) decideAsking(ctx context.Context, w *waiter, some extenders)
 		return nil, err
 	}
 	c.heed(o)
-	return c.decide(w.PodInfo, s.cfg.Rand), nil
+	c.prefer(s.cache.nominated[w.Pod.UID].node)
+	d := c.decide(w.PodInfo, s.cfg.Rand)
+	d.opinion = &o
+	return d, nil
+}
+
+// unlocked asks others about a pod. The lock is not held meanwhile: what happens is met by the next
+// decision, as it is after any decision, but for what happens to the pod itself: see same.
+func (s *Scheduler) unlocked(w *waiter, ask func()) {
+	s.asking = w.Pod.UID
+	s.mu.Unlock()
+	ask()
+	s.mu.Lock()
+	s.asking = ""
+}
+
+// skipped tells that a decision was made without an extender.
+func (s *Scheduler) skipped(w *waiter) func(error) {
+	return func(err error) { s.log.Warn("going on without an extender", "pod", w.Name(), "error", err) }
 }
 
 // same reports whether a pod that was popped still waits as it did. If it changed, it is in the
@@ -190,5 +208,12 @@ func (c *candidates) heed(o opinion) {
 	c.sum()
 	for at, i := range c.left {
 		c.sums[at] += o.bonus[c.nodes.At(int(i)).Name]
+	}
+}
+
+// prefer leaves only one node if it is among those that are left: room was made for the pod there.
+func (c *candidates) prefer(node string) {
+	if at := slices.IndexFunc(c.left, func(i int32) bool { return c.nodes.At(int(i)).Name == node }); at >= 0 {
+		c.left, c.sums = c.left[at:at+1], c.sums[at:at+1]
 	}
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
@@ -12,34 +13,47 @@ type chore struct {
 	*framework.Nomination
 }
 
-// makeRoom asks the PostFilter plugins. It returns where there will be room, if anywhere, and
-// what users should read about it.
-func (s *Scheduler) makeRoom(w *waiter, d *Decision) (n *framework.Nomination, why string) {
+// errMoved says that a pod is another than when others were asked about it.
+var errMoved = errors.New("the pod has changed")
+
+// makeRoom asks the PostFilter plugins. It returns where there will be room, or why there will be
+// none. errMoved means that the pod has been taken care of.
+func (s *Scheduler) makeRoom(ctx context.Context, w *waiter, d *Decision) (*framework.Nomination, *framework.Status) {
 	if d.nodes.Len() == 0 {
-		return nil, ""
+		return nil, nil
 	}
-	at := s.cache.nominated[w.Pod.UID].node
 	n, st := w.fw.PostFilter(&framework.Attempt{
-		Pod: w.PodInfo, Nominated: at, Nodes: d.nodes, Refusals: d.refusals, Rand: s.cfg.Rand,
-		Try: s.mind.trial(w.fw, w.PodInfo, d.nodes),
+		Pod: w.PodInfo, Nominated: s.cache.nominated[w.Pod.UID].node, Nodes: d.nodes, Refusals: d.refusals, Rand: s.cfg.Rand,
+		Try: s.mind.trial(w.fw, w.PodInfo, d.nodes), Consult: s.consult(ctx, w),
 	})
 	if n != nil {
 		d.preemption = n.Candidates
 	}
-	switch {
-	case st != nil && len(st.Reasons) > 0:
-		return nil, "preemption: " + st.Reasons[0]
-	case !st.OK() || n == nil:
-		return nil, ""
-	case n.Work == nil: // what was begun goes on
-		return n, ""
+	if !st.OK() || n == nil || n.Work == nil { // without work, what was begun goes on
+		return n, st
 	}
 	select {
 	case s.chores <- &chore{w, n}:
 		w.busy = true
-		return n, ""
+		return n, nil
 	default:
-		return nil, "preemption: too many pods make room at a time."
+		return nil, framework.Refuse("too many pods make room at a time.")
+	}
+}
+
+// consult returns how PostFilter plugins ask the extenders whose business the pod is; nil if none
+// has a say.
+func (s *Scheduler) consult(ctx context.Context, w *waiter) func([]*framework.Candidate) ([]*framework.Candidate, error) {
+	some := s.extenders.of(w.Pod)
+	if !some.preempt() {
+		return nil
+	}
+	return func(found []*framework.Candidate) (left []*framework.Candidate, err error) {
+		s.unlocked(w, func() { left, err = some.consult(ctx, w.Pod, found, s.skipped(w)) })
+		if !s.same(w) {
+			return nil, errMoved
+		}
+		return left, err
 	}
 }
 

@@ -6,6 +6,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -304,7 +305,7 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
 	d.at = s.cfg.Clock.Now()
 	s.kept.keep(d)
 	if d.Node == "" {
-		s.refuse(w, d)
+		s.refuse(ctx, w, d)
 		return nil
 	}
 	j := &job{PodInfo: w.PodInfo, waiter: w, fw: w.fw, decision: d, state: d.state.Clone()}
@@ -358,14 +359,20 @@ func (s *Scheduler) permit(ctx context.Context, j *job) *framework.Status {
 }
 
 // refuse parks a pod for which no node is good, and says why. Perhaps room can be made.
-func (s *Scheduler) refuse(w *waiter, d *Decision) {
-	n, why := s.makeRoom(w, d)
-	if why != "" {
-		d.Refusal += " " + why
+func (s *Scheduler) refuse(ctx context.Context, w *waiter, d *Decision) {
+	n, st := s.makeRoom(ctx, w, d)
+	if st != nil && errors.Is(st.Err, errMoved) {
+		return
 	}
-	if w.Group != "" && n == nil {
+	if st != nil && len(st.Reasons) > 0 {
+		n, d.Refusal = nil, d.Refusal+" preemption: "+st.Reasons[0]
+	}
+	switch {
+	case st != nil && st.Code == framework.Failed:
+		s.queue.retry(w) // no event will tell that it works again
+	case w.Group != "" && n == nil:
 		s.queue.retry(w) // together with the others of its group, which it made let go
-	} else {
+	default:
 		s.queue.refuse(w, refusersOf(d.refusals))
 	}
 	d.refusals = nil // explanations keep d, and work it out again

@@ -116,8 +116,20 @@ func imagine(d *Decision, changes []Change) (*imagined, error) {
 // decide decides as d was decided, in an imagined world. Equally good nodes are taken in the
 // order of their names.
 func (w *imagined) decide(d *Decision) *Decision {
-	c := newMind().decide(d.fw, framework.NewPodInfo(w.pod), "", w.nodes, func() float64 { return 0 })
-	c.at = d.at
+	pod := framework.NewPodInfo(w.pod)
+	made := newMind().weighAs(d, pod, w.nodes).decide(pod, func() float64 { return 0 })
+	made.at, made.opinion = d.at, d.opinion
+	return made
+}
+
+// weighAs asks all plugins about a pod as it was done for a decision. Extenders are not asked again:
+// what they said of a node counts.
+func (m *mind) weighAs(d *Decision, pod *framework.PodInfo, nodes framework.Snapshot) *candidates {
+	c := m.weigh(d.fw, pod, "", nodes)
+	if d.opinion != nil {
+		c.spread()
+		c.heed(*d.opinion)
+	}
 	return c
 }
 

@@ -6,7 +6,6 @@ package config
 
 import (
 	"encoding/json"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -96,46 +95,4 @@ type Plugin struct {
 type PluginConfig struct {
 	Name string          `json:"name"`
 	Args json.RawMessage `json:"args,omitempty"`
-}
-
-// Extender is an HTTP service that has a say in where pods go.
-type Extender struct {
-	URLPrefix        string            `json:"urlPrefix"`
-	FilterVerb       string            `json:"filterVerb,omitempty"`
-	PreemptVerb      string            `json:"preemptVerb,omitempty"`
-	PrioritizeVerb   string            `json:"prioritizeVerb,omitempty"`
-	Weight           int64             `json:"weight,omitempty"`
-	BindVerb         string            `json:"bindVerb,omitempty"`
-	EnableHTTPS      bool              `json:"enableHTTPS,omitempty"`
-	TLSConfig        *ExtenderTLS      `json:"tlsConfig,omitempty"`
-	HTTPTimeout      metav1.Duration   `json:"httpTimeout,omitempty"`
-	NodeCacheCapable bool              `json:"nodeCacheCapable,omitempty"`
-	ManagedResources []ManagedResource `json:"managedResources,omitempty"`
-	Ignorable        bool              `json:"ignorable,omitempty"`
-}
-
-// ExtenderTLS is how an extender is recognized, and how we prove to it who we are.
-type ExtenderTLS struct {
-	Insecure   bool   `json:"insecure,omitempty"`
-	ServerName string `json:"serverName,omitempty"`
-	CertFile   string `json:"certFile,omitempty"`
-	KeyFile    string `json:"keyFile,omitempty"`
-	CAFile     string `json:"caFile,omitempty"`
-	CertData   []byte `json:"certData,omitempty"`
-	KeyData    []byte `json:"keyData,omitempty"`
-	CAData     []byte `json:"caData,omitempty"`
-}
-
-// ManagedResource is a resource that makes a pod the extender's business if it requests it.
-type ManagedResource struct {
-	Name               string `json:"name"`
-	IgnoredByScheduler bool   `json:"ignoredByScheduler,omitempty"`
-}
-
-// Timeout returns how long the extender may take.
-func (e *Extender) Timeout() time.Duration {
-	if e.HTTPTimeout.Duration == 0 {
-		return 30 * time.Second
-	}
-	return e.HTTPTimeout.Duration
 }

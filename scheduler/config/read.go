@@ -103,27 +103,3 @@ func percentage(n *int32, path *field.Path) field.ErrorList {
 	}
 	return nil
 }
-
-func (c *Configuration) validateExtenders(path *field.Path) (errs field.ErrorList) {
-	binders := 0
-	for i, e := range c.Extenders {
-		at := path.Index(i)
-		if e.URLPrefix == "" {
-			errs = append(errs, field.Required(at.Child("urlPrefix"), ""))
-		}
-		if e.PrioritizeVerb != "" && e.Weight <= 0 {
-			errs = append(errs, field.Invalid(at.Child("weight"), e.Weight, "must have a positive weight applied to it"))
-		}
-		if e.BindVerb != "" {
-			if binders++; binders > 1 {
-				errs = append(errs, field.Invalid(at.Child("bindVerb"), e.BindVerb, "only one extender can implement bind"))
-			}
-		}
-		for k, r := range e.ManagedResources {
-			if r.Name == "" {
-				errs = append(errs, field.Required(at.Child("managedResources").Index(k).Child("name"), ""))
-			}
-		}
-	}
-	return errs
-}

@@ -19,8 +19,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/miniorch/miniorch/pkg/explain"
 )
 
 // MaxScore is the best score that a plugin gives a node, 0 the worst.
@@ -67,35 +65,6 @@ type PreFilter interface {
 type Filter interface {
 	Plugin
 	Filter(state *CycleState, pod *PodInfo, node *NodeInfo) *Status
-}
-
-// PostFilter is called when no node passed: it may see to it that room is made. It must not
-// wait for I/O: no pod is scheduled meanwhile. The same is true for Reserve and Permit.
-type PostFilter interface {
-	Plugin
-	PostFilter(a *Attempt) (*Nomination, *Status)
-}
-
-// Attempt is a failed attempt to find a node, as PostFilter plugins see it.
-type Attempt struct {
-	Pod       *PodInfo
-	Nominated string // the node where room was made for it by an earlier attempt; empty: none
-	Nodes     Snapshot
-	Refusals  []*Status // by position of the node; of its first refuser
-	Rand      func() float64
-	// Try asks all filters whether the pod could run on the node at i if it were as given, and
-	// all others as they are.
-	Try func(i int, node *NodeInfo) *Status
-}
-
-// Nomination says on which node there will be room for the pod once Work is done and what it
-// began has ended.
-type Nomination struct {
-	Node   string
-	Reason string // for users and decision records: "preempt d/x, d/y"
-	Work   func(ctx context.Context) error
-	// Candidates are the places that were compared, the one that was taken first.
-	Candidates []explain.Candidate
 }
 
 // PreScore looks at the pod once before the nodes are scored. Skip means that the plugin

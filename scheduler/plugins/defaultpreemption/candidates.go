@@ -11,28 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/miniorch/miniorch/pkg/explain"
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-// candidate is a node on which the pod fits once the victims are gone.
-type candidate struct {
-	node       *framework.NodeInfo
-	victims    []*framework.PodInfo // the most important first
-	violations int                  // victims that a disruption budget would spare
-}
-
-func (c *candidate) describe() explain.Candidate {
-	d := explain.Candidate{Node: c.node.Name, Violations: c.violations}
-	for _, v := range c.victims {
-		d.Victims = append(d.Victims, v.Name())
-	}
-	return d
-}
-
 // candidates tries nodes from a random one on, until there is enough to choose from. Without any
 // it says why.
-func (p Plugin) candidates(a *framework.Attempt) (found []*candidate, why string) {
+func (p Plugin) candidates(a *framework.Attempt) (found []*framework.Candidate, why string) {
 	n := a.Nodes.Len()
 	enough := max(int(p.args.MinCandidateNodesAbsolute), n*int(p.args.MinCandidateNodesPercentage)/100)
 	budgets := p.parsedBudgets(a)
@@ -69,7 +53,7 @@ func refusal(n, hopeless, helpless int) string {
 
 // try takes all less important pods off the node at i, and if the pod fits then, puts back as
 // many as can stay: those first that a budget protects, and among them the most important.
-func try(a *framework.Attempt, i int, budgets []*budget) *candidate {
+func try(a *framework.Attempt, i int, budgets []*budget) *framework.Candidate {
 	node := a.Nodes.At(i)
 	var lower []*framework.PodInfo
 	without := node
@@ -84,24 +68,24 @@ func try(a *framework.Attempt, i int, budgets []*budget) *candidate {
 	}
 	slices.SortStableFunc(lower, moreImportant)
 	protected, others := protect(lower, budgets)
-	c := &candidate{node: node}
+	c := &framework.Candidate{Node: node}
 	reprieve := func(q *framework.PodInfo) (victim bool) {
 		if with := without.WithPod(q); a.Try(i, with).OK() {
 			without = with
 			return false
 		}
-		c.victims = append(c.victims, q)
+		c.Victims = append(c.Victims, q)
 		return true
 	}
 	for _, q := range protected {
 		if reprieve(q) {
-			c.violations++
+			c.Violations++
 		}
 	}
 	for _, q := range others {
 		reprieve(q)
 	}
-	slices.SortStableFunc(c.victims, moreImportant)
+	slices.SortStableFunc(c.Victims, moreImportant)
 	return c
 }
 
@@ -124,34 +108,34 @@ func started(p *framework.PodInfo) time.Time {
 // choose returns the candidate that harms least: the fewest violations of budgets; the lowest
 // most important victim; the lowest sum of priorities; the fewest victims; and the most
 // important victims that run shortest.
-func choose(all []*candidate) *candidate {
-	return slices.MinFunc(all, func(a, b *candidate) int {
-		if len(a.victims) == 0 || len(b.victims) == 0 {
-			return cmp.Compare(len(a.victims), len(b.victims))
+func choose(all []*framework.Candidate) *framework.Candidate {
+	return slices.MinFunc(all, func(a, b *framework.Candidate) int {
+		if len(a.Victims) == 0 || len(b.Victims) == 0 {
+			return cmp.Compare(len(a.Victims), len(b.Victims))
 		}
 		return cmp.Or(
-			cmp.Compare(a.violations, b.violations),
-			cmp.Compare(a.victims[0].Priority, b.victims[0].Priority),
-			cmp.Compare(a.sum(), b.sum()),
-			cmp.Compare(len(a.victims), len(b.victims)),
-			b.oldest().Compare(a.oldest()),
+			cmp.Compare(a.Violations, b.Violations),
+			cmp.Compare(a.Victims[0].Priority, b.Victims[0].Priority),
+			cmp.Compare(sum(a), sum(b)),
+			cmp.Compare(len(a.Victims), len(b.Victims)),
+			oldest(b).Compare(oldest(a)),
 		)
 	})
 }
 
 // sum adds up priorities, lifted above zero so that more victims never look like less.
-func (c *candidate) sum() (sum int64) {
-	for _, v := range c.victims {
+func sum(c *framework.Candidate) (sum int64) {
+	for _, v := range c.Victims {
 		sum += int64(v.Priority) + 1<<31
 	}
 	return sum
 }
 
 // oldest returns when the first of the most important victims started.
-func (c *candidate) oldest() time.Time {
-	at := started(c.victims[0])
-	for _, v := range c.victims {
-		if t := started(v); v.Priority == c.victims[0].Priority && t.Before(at) {
+func oldest(c *framework.Candidate) time.Time {
+	at := started(c.Victims[0])
+	for _, v := range c.Victims {
+		if t := started(v); v.Priority == c.Victims[0].Priority && t.Before(at) {
 			at = t
 		}
 	}

@@ -5,6 +5,7 @@ package defaultpreemption
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -64,9 +65,21 @@ func (p Plugin) PostFilter(a *framework.Attempt) (*framework.Nomination, *framew
 	if len(all) == 0 {
 		return nil, framework.Refuse(why)
 	}
+	if a.Consult != nil {
+		var err error
+		if all, err = a.Consult(all); err != nil {
+			return nil, framework.Fail(err)
+		}
+		if len(all) == 0 {
+			return nil, framework.Refuse("no candidate node for preemption.")
+		}
+		for _, c := range all {
+			slices.SortStableFunc(c.Victims, moreImportant)
+		}
+	}
 	best := choose(all)
-	n := &framework.Nomination{Node: best.node.Name, Work: p.evict(a.Pod, best), Candidates: described(best, all)}
-	n.Reason = fmt.Sprintf("preempt %d pods on %s", len(best.victims), best.node.Name)
+	n := &framework.Nomination{Node: best.Node.Name, Work: p.evict(a.Pod, best), Candidates: described(best, all)}
+	n.Reason = fmt.Sprintf("preempt %d pods on %s", len(best.Victims), best.Node.Name)
 	return n, nil
 }
 
@@ -88,11 +101,11 @@ func leaving(a *framework.Attempt) bool {
 }
 
 // described lists candidates for people, the chosen one first.
-func described(best *candidate, all []*candidate) []explain.Candidate {
-	out := []explain.Candidate{best.describe()}
+func described(best *framework.Candidate, all []*framework.Candidate) []explain.Candidate {
+	out := []explain.Candidate{best.Describe()}
 	for _, c := range all {
 		if c != best && len(out) < 100 {
-			out = append(out, c.describe())
+			out = append(out, c.Describe())
 		}
 	}
 	return out

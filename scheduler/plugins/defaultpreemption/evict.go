@@ -17,11 +17,11 @@ import (
 
 // evict returns the work of evicting a candidate's victims: each is told why by a condition and
 // then deleted, with the grace that it asked for itself.
-func (p Plugin) evict(pod *framework.PodInfo, c *candidate) func(context.Context) error {
+func (p Plugin) evict(pod *framework.PodInfo, c *framework.Candidate) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var failed []error
-		for _, v := range c.victims {
-			if err := p.evictOne(ctx, pod, v, c.node.Name); err != nil {
+		for _, v := range c.Victims {
+			if err := p.evictOne(ctx, pod, v, c.Node.Name); err != nil {
 				failed = append(failed, fmt.Errorf("evicting pod %q: %w", v.Name(), err))
 			}
 		}
