@@ -49,6 +49,7 @@ func New(store storage.Store, cfg Config) (*Server, error) {
 // kinds is what the built-in kinds need to know of the server.
 func (s *Server) kinds() registry.Config {
 	k := s.cfg.Registry
+	k.Now = s.cfg.Clock.Now
 	k.Authorizer = s.cfg.Authorizer
 	reviewer := auth.Reviewer{Tokens: s.cfg.Tokens, Others: auth.StaticTokens(s.cfg.StaticTokens), Audiences: []string{auth.DefaultIssuer}}
 	if s.cfg.Tokens != nil {

@@ -87,9 +87,9 @@ type Cluster interface {
 // Chain runs plugins in order; the first refusal ends it.
 type Chain []Plugin
 
-// Builtin is the chain of a cluster, in the order in which it runs. random yields the
-// suffixes of generated volume names, now is the server's time.
-func Builtin(read Cluster, random func() uint64, now func() time.Time) Chain {
+// Builtin is the chain of a cluster, in the order in which it runs. The authorizer says who may act for
+// which signer of certificates, random yields the suffixes of generated volume names, now is the server's time.
+func Builtin(read Cluster, authorizer auth.Authorizer, random func() uint64, now func() time.Time) Chain {
 	return Chain{
 		NamespaceLifecycle{Read: read},
 		ServiceAccount{Read: read, Random: random},
@@ -97,6 +97,8 @@ func Builtin(read Cluster, random func() uint64, now func() time.Time) Chain {
 		Priority{Read: read},
 		RuntimeClass{Read: read},
 		DefaultTolerationSeconds{},
+		CertificateSigners{Authorizer: authorizer},
+		CertificateSubjectRestriction{},
 		DefaultIngressClass{Read: read},
 		DefaultStorageClass{Read: read},
 		ClaimResize{Read: read},

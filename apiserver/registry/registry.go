@@ -41,6 +41,8 @@ import (
 type Config struct {
 	// EventTTL is how long an Event is kept after its last write. Zero: one hour.
 	EventTTL time.Duration
+	// Now tells the time for what the server itself notes of an object. Nil: the system's clock.
+	Now func() time.Time
 	// Reviewer and Authorizer answer the reviews of tokens and of access. Nil: with no.
 	Reviewer   authentication.Reviewer
 	Authorizer auth.Authorizer
@@ -56,8 +58,11 @@ func All(cfg Config) []resource.Descriptor {
 	if cfg.EventTTL == 0 {
 		cfg.EventTTL = time.Hour
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return slices.Concat(
-		core.Kinds(cfg.Components),
+		core.Kinds(cfg.Components, cfg.Now),
 		discovery.Kinds(),
 		coordination.Kinds(),
 		apps.Kinds(),
@@ -70,7 +75,7 @@ func All(cfg Config) []resource.Descriptor {
 		authentication.Kinds(cfg.Reviewer),
 		authorization.Kinds(cfg.Authorizer),
 		rbac.Kinds(),
-		certificates.Kinds(),
+		certificates.Kinds(cfg.Now),
 		flowcontrol.Kinds(),
 		dra.Kinds(),
 		admissionregistration.Kinds(),

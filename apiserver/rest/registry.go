@@ -38,7 +38,7 @@ type TokenIssuer interface {
 type Config struct {
 	Authorizer auth.Authorizer // asked by Client; default auth.Components
 	// Admission makes the chain of plugins; default admission.Builtin.
-	Admission func(cluster admission.Cluster, random func() uint64, now func() time.Time) admission.Chain
+	Admission func(cluster admission.Cluster, authorizer auth.Authorizer, random func() uint64, now func() time.Time) admission.Chain
 	Tokens    TokenIssuer // nil: serviceaccounts/token answers 503
 
 	ServiceCIDR   netip.Prefix  // cluster IPs; default 10.96.0.0/16
@@ -115,7 +115,7 @@ func New(store storage.Store, descriptors []resource.Descriptor, cfg Config) *Re
 		r.order = append(r.order, s)
 	}
 	r.addresses = newAddresses(r)
-	r.admission = cfg.Admission(r, cfg.Rand, cfg.Clock.Now)
+	r.admission = cfg.Admission(r, cfg.Authorizer, cfg.Rand, cfg.Clock.Now)
 	return r
 }
 

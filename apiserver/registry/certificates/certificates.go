@@ -9,6 +9,7 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -21,22 +22,21 @@ import (
 
 type request = *certificatesv1.CertificateSigningRequest
 
-// Kinds returns the descriptors of the group.
-func Kinds() []resource.Descriptor {
-	return []resource.Descriptor{signingRequests(), trustBundles(), podRequests()}
+// Kinds returns the descriptors of the group; now is the server's time.
+func Kinds(now func() time.Time) []resource.Descriptor {
+	return []resource.Descriptor{signingRequests(now), trustBundles(), podRequests()}
 }
 
-func signingRequests() resource.Descriptor {
+func signingRequests(now func() time.Time) resource.Descriptor {
 	d := kind.Describe(kind.Of[request]{
-		Singular:       "certificatesigningrequest",
-		ShortNames:     []string{"csr"},
-		New:            func() request { return &certificatesv1.CertificateSigningRequest{} },
-		NewList:        func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
-		PrepareUpdate:  func(r, old request) { r.Spec, r.Status = old.Spec, old.Status },
-		Validate:       validateRequest,
-		ValidateUpdate: validateConditionsKept,
-		FieldNames:     []string{"spec.signerName"},
-		Fields:         func(r request) fields.Set { return fields.Set{"spec.signerName": r.Spec.SignerName} },
+		Singular:      "certificatesigningrequest",
+		ShortNames:    []string{"csr"},
+		New:           func() request { return &certificatesv1.CertificateSigningRequest{} },
+		NewList:       func() runtime.Object { return &certificatesv1.CertificateSigningRequestList{} },
+		PrepareUpdate: func(r, old request) { r.Spec, r.Status = old.Spec, old.Status },
+		Validate:      validateRequest,
+		FieldNames:    []string{"spec.signerName"},
+		Fields:        func(r request) fields.Set { return fields.Set{"spec.signerName": r.Spec.SignerName} },
 		Warnings: func(r, _ request, isUpdate bool) []string {
 			if isUpdate || !strings.HasPrefix(r.Spec.SignerName, "kubernetes.io/") {
 				return nil
@@ -46,8 +46,8 @@ func signingRequests() resource.Descriptor {
 		UnconditionalUpdate: true,
 		Columns:             requestColumns(),
 		Subresources: []resource.Subresource{
-			kind.StatusOf(prepareStatus, validateStatusUpdate),
-			approval(),
+			kind.StatusOf(func(r, old request) { prepareStatus(r, old, now()) }, validateStatusUpdate),
+			approval(now),
 		},
 	})
 	// Who asks for a certificate is what the request is judged by, so it is not the asker's to say.
@@ -70,20 +70,54 @@ func prepareCreate(r request, user auth.User) {
 }
 
 // approval is where a request is approved or denied; nothing else changes there.
-func approval() resource.Subresource {
+func approval(now func() time.Time) resource.Subresource {
 	sub := kind.StatusOf(func(r, old request) {
 		r.Spec = old.Spec
 		conditions := r.Status.Conditions
 		r.Status = old.Status
 		r.Status.Conditions = conditions
+		dateConditions(r, old, now())
 	}, validateApprovalUpdate)
 	sub.Name = "approval"
 	return sub
 }
 
-// prepareStatus keeps the decisions, which are made through the other door.
-func prepareStatus(r, old request) {
+// prepareStatus puts decisions back as they are, which are made through the other door. One that is
+// too many or too few stays so: validation refuses it.
+func prepareStatus(r, old request, now time.Time) {
 	r.Spec = old.Spec
+	for _, t := range decisions {
+		is, was := positions(r, t), positions(old, t)
+		if len(is) != len(was) {
+			continue
+		}
+		for n := range is {
+			r.Status.Conditions[is[n]] = old.Status.Conditions[was[n]]
+		}
+	}
+	dateConditions(r, old, now)
+}
+
+// dateConditions notes when a condition was last written and since when it says what it says, where
+// who wrote it did not.
+func dateConditions(r, old request, now time.Time) {
+	at := metav1.NewTime(now)
+	for i := range r.Status.Conditions {
+		c := &r.Status.Conditions[i]
+		if c.LastUpdateTime.IsZero() {
+			c.LastUpdateTime = at
+		}
+		if !c.LastTransitionTime.IsZero() {
+			continue
+		}
+		c.LastTransitionTime = at
+		for _, was := range old.Status.Conditions {
+			if was.Type == c.Type && was.Status == c.Status && !was.LastTransitionTime.IsZero() {
+				c.LastTransitionTime = was.LastTransitionTime
+				break
+			}
+		}
+	}
 }
 
 func requestColumns() []kind.Column[request] {

@@ -13,6 +13,7 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/apiserver/registry/kindtest"
@@ -93,7 +94,7 @@ func TestDecisions(t *testing.T) {
 	broken.Status.Certificate = pending.Spec.Request
 	kindtest.WantErrors(t, validateStatusUpdate(broken, approved), "only CERTIFICATE PEM blocks without headers are allowed")
 
-	door := approval()
+	door := approval(time.Now)
 	changed := issued.DeepCopy()
 	changed.Spec.SignerName = "evil.com/a"
 	door.PrepareUpdate(t.Context(), changed, pending)
@@ -115,9 +116,34 @@ func TestRequestorIsWhoAsks(t *testing.T) {
 	r, _ := sample(t)
 	r.Spec.Username, r.Spec.Groups = "root", []string{"system:masters"}
 	r.Status.Conditions = append(r.Status.Conditions, condition(certificatesv1.CertificateApproved))
-	d := signingRequests()
+	d := signingRequests(time.Now)
 	d.PrepareCreate(auth.WithUser(t.Context(), auth.User{Name: "u", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}}), r)
 	if r.Spec.Username != "u" || r.Spec.Groups[0] != "g" || len(r.Spec.Groups) != 1 || r.Spec.Extra["k"][0] != "v" || len(r.Status.Conditions) != 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/certificate-signing-request-v1/
+func TestConditionsAreDated(t *testing.T) {
+	first, now := time.Unix(1000, 0), time.Unix(2000, 0)
+	old, _ := sample(t)
+	old.Status.Conditions = append(old.Status.Conditions, condition(certificatesv1.CertificateApproved), condition("Other"))
+	dateConditions(old, old, first)
+	r := old.DeepCopy()
+	r.Status.Conditions[0].Reason, r.Status.Conditions[0].LastUpdateTime = "Changed", metav1.Time{}
+	other := condition("Other")
+	other.Reason = "Again"
+	r.Status.Conditions[1] = other
+	r.Status.Conditions = append(r.Status.Conditions, condition(certificatesv1.CertificateFailed))
+	prepareStatus(r, old, now)
+	if got := r.Status.Conditions[0]; got.Reason != "" || !got.LastUpdateTime.Time.Equal(first) {
+		t.Errorf("a status changed what was decided: %+v", got)
+	}
+	if got := r.Status.Conditions[1]; got.Reason != "Again" || !got.LastUpdateTime.Time.Equal(now) || !got.LastTransitionTime.Time.Equal(first) {
+		t.Errorf("a condition that says the same since the first: %+v", got)
+	}
+	if got := r.Status.Conditions[2]; !got.LastUpdateTime.Time.Equal(now) || !got.LastTransitionTime.Time.Equal(now) {
+		t.Errorf("a new condition: %+v", got)
+	}
+	kindtest.WantErrors(t, validateStatusUpdate(r, old))
 }

@@ -1,6 +1,7 @@
 package certificates
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -10,7 +11,6 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -109,47 +109,46 @@ func validateConditions(conditions []certificatesv1.CertificateSigningRequestCon
 	return errs
 }
 
-// conditionsOf returns the conditions of one type.
-func conditionsOf(r request, t certificatesv1.RequestConditionType) (found []certificatesv1.CertificateSigningRequestCondition) {
-	for _, c := range r.Status.Conditions {
+// decisions are the conditions that are made through the approval subresource.
+var decisions = []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied}
+
+// positions tells where the conditions of one type are.
+func positions(r request, t certificatesv1.RequestConditionType) (found []int) {
+	for i, c := range r.Status.Conditions {
 		if c.Type == t {
-			found = append(found, c)
+			found = append(found, i)
 		}
 	}
 	return found
 }
 
-// validateConditionsKept: what is decided stays decided.
-func validateConditionsKept(r, old request) field.ErrorList {
-	var errs field.ErrorList
-	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied, certificatesv1.CertificateFailed} {
-		if len(conditionsOf(old, t)) > 0 && len(conditionsOf(r, t)) == 0 {
-			errs = append(errs, field.Forbidden(field.NewPath("status", "conditions"), fmt.Sprintf("updates may not remove a condition of type %q", t)))
+// validateApprovalUpdate: what is decided stays decided.
+func validateApprovalUpdate(r, old request) field.ErrorList {
+	path := field.NewPath("status", "conditions")
+	errs := validateConditions(r.Status.Conditions, path)
+	for _, t := range append(decisions[:2:2], certificatesv1.CertificateFailed) {
+		if len(positions(r, t)) < len(positions(old, t)) {
+			errs = append(errs, field.Forbidden(path, fmt.Sprintf("updates may not remove a condition of type %q", t)))
 		}
 	}
 	return errs
-}
-
-func validateApprovalUpdate(r, old request) field.ErrorList {
-	errs := validateConditions(r.Status.Conditions, field.NewPath("status", "conditions"))
-	return append(errs, validateConditionsKept(r, old)...)
 }
 
 func validateStatusUpdate(r, old request) field.ErrorList {
 	path := field.NewPath("status")
 	errs := validateApprovalUpdate(r, old)
-	for _, t := range []certificatesv1.RequestConditionType{certificatesv1.CertificateApproved, certificatesv1.CertificateDenied} {
-		if len(conditionsOf(old, t)) == 0 && len(conditionsOf(r, t)) > 0 {
+	for _, t := range decisions {
+		if len(positions(r, t)) > len(positions(old, t)) {
 			errs = append(errs, field.Forbidden(path.Child("conditions"), fmt.Sprintf("updates may not add a condition of type %q", t)))
 		}
 	}
-	if len(old.Status.Certificate) > 0 && !equality.Semantic.DeepEqual(r.Status.Certificate, old.Status.Certificate) {
-		errs = append(errs, field.Forbidden(path.Child("certificate"), "updates may not modify existing certificate content"))
+	if bytes.Equal(r.Status.Certificate, old.Status.Certificate) {
+		return errs
 	}
-	if len(r.Status.Certificate) > 0 {
-		errs = append(errs, validateChain(r.Status.Certificate, path.Child("certificate"))...)
+	if len(old.Status.Certificate) > 0 {
+		return append(errs, field.Forbidden(path.Child("certificate"), "updates may not modify existing certificate content"))
 	}
-	return errs
+	return append(errs, validateChain(r.Status.Certificate, path.Child("certificate"))...)
 }
 
 // validateChain checks that what a signer brings is certificates and nothing else.

@@ -2,10 +2,14 @@
 // what it defaults to, what is valid and how kubectl prints it.
 package core
 
-import "github.com/miniorch/miniorch/apiserver/resource"
+import (
+	"time"
 
-// Kinds returns the descriptors of the group. The components are those of the control plane.
-func Kinds(components []Component) []resource.Descriptor {
+	"github.com/miniorch/miniorch/apiserver/resource"
+)
+
+// Kinds returns the descriptors of the group. The components are those of the control plane; now is the server's time.
+func Kinds(components []Component, now func() time.Time) []resource.Descriptor {
 	return []resource.Descriptor{
 		namespaces(),
 		nodes(),
@@ -14,7 +18,7 @@ func Kinds(components []Component) []resource.Descriptor {
 		configMaps(),
 		secrets(),
 		serviceAccounts(),
-		persistentVolumes(),
+		persistentVolumes(now),
 		persistentVolumeClaims(),
 		replicationControllers(),
 		podTemplates(),

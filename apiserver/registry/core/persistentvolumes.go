@@ -14,21 +14,24 @@ import (
 	"github.com/miniorch/miniorch/pkg/claims"
 )
 
-func persistentVolumes() resource.Descriptor {
+func persistentVolumes(now func() time.Time) resource.Descriptor {
 	return kind.Describe(kind.Of[*corev1.PersistentVolume]{
 		Singular:            "persistentvolume",
 		ShortNames:          []string{"pv"},
 		New:                 func() *corev1.PersistentVolume { return &corev1.PersistentVolume{} },
 		NewList:             func() runtime.Object { return &corev1.PersistentVolumeList{} },
 		Defaults:            defaultPersistentVolume,
-		PrepareCreate:       prepareVolumeCreate,
+		PrepareCreate:       func(v *corev1.PersistentVolume) { prepareVolumeCreate(v, now()) },
 		PrepareUpdate:       func(v, old *corev1.PersistentVolume) { v.Status = old.Status },
 		Validate:            validatePersistentVolume,
 		ValidateUpdate:      validatePersistentVolumeUpdate,
 		UnconditionalUpdate: true,
 		Warnings:            warnPersistentVolume,
 		Columns:             persistentVolumeColumns(),
-		Subresources:        []resource.Subresource{kind.StatusOf(prepareVolumeStatus, validateVolumeStatus)},
+		Subresources: []resource.Subresource{kind.StatusOf(func(v, old *corev1.PersistentVolume) {
+			v.Spec = old.Spec
+			transition(v, old, now)
+		}, validateVolumeStatus)},
 	})
 }
 
@@ -79,16 +82,11 @@ func defaultPersistentVolume(v *corev1.PersistentVolume) {
 }
 
 // prepareVolumeCreate keeps the volume for as long as it is bound, from the very start.
-func prepareVolumeCreate(v *corev1.PersistentVolume) {
-	v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending, LastPhaseTransitionTime: timePtr(time.Now())}
+func prepareVolumeCreate(v *corev1.PersistentVolume, now time.Time) {
+	v.Status = corev1.PersistentVolumeStatus{Phase: corev1.VolumePending, LastPhaseTransitionTime: timePtr(now)}
 	if !slices.Contains(v.Finalizers, claims.VolumeProtection) {
 		v.Finalizers = append(v.Finalizers, claims.VolumeProtection)
 	}
-}
-
-func prepareVolumeStatus(v, old *corev1.PersistentVolume) {
-	v.Spec = old.Spec
-	transition(v, old, time.Now)
 }
 
 func validateVolumeStatus(v, _ *corev1.PersistentVolume) field.ErrorList {

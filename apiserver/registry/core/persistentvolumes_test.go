@@ -146,7 +146,7 @@ func TestStorageObjectsAreProtectedFromTheStart(t *testing.T) {
 	claim, v := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}
 	for range 2 { // once is enough
 		prepareClaimCreate(claim)
-		prepareVolumeCreate(v)
+		prepareVolumeCreate(v, time.Unix(2000, 0))
 	}
 	if diff := cmp.Diff([]string{"kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"}, append(claim.Finalizers, v.Finalizers...)); diff != "" {
 		t.Error(diff)
