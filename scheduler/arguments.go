@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,8 +101,14 @@ func buildSpread(p Parts, raw []byte, at *field.Path) (framework.Plugin, error) 
 		return nil, field.NotSupported(at.Child("defaultingType"), a.DefaultingType, []string{"System", "List"})
 	}
 	for i, c := range a.DefaultConstraints {
-		if err := checkConstraint(c, at.Child("defaultConstraints").Index(i)); err != nil {
+		at := at.Child("defaultConstraints").Index(i)
+		if err := checkConstraint(c, at); err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(a.DefaultConstraints[:i], func(d corev1.TopologySpreadConstraint) bool {
+			return d.TopologyKey == c.TopologyKey && d.WhenUnsatisfiable == c.WhenUnsatisfiable
+		}) {
+			return nil, field.Duplicate(at, fmt.Sprintf("{%s, %s}", c.TopologyKey, c.WhenUnsatisfiable))
 		}
 	}
 	return podtopologyspread.New(podtopologyspread.Args{Defaults: a.DefaultConstraints}, p.kin()), nil
@@ -128,6 +136,11 @@ func buildFit(p Parts, raw []byte, at *field.Path) (framework.Plugin, error) {
 	args := noderesources.Args{IgnoredGroups: a.IgnoredResourceGroups}
 	for _, name := range append(a.IgnoredResources, p.Ignored...) {
 		args.Ignored = append(args.Ignored, corev1.ResourceName(name))
+	}
+	for i, group := range a.IgnoredResourceGroups {
+		if strings.Contains(group, "/") {
+			return nil, field.Invalid(at.Child("ignoredResourceGroups").Index(i), group, "resource group name can't contain '/'")
+		}
 	}
 	s := a.ScoringStrategy
 	if s == nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -98,33 +97,47 @@ func pointsOf(p *config.Plugins) map[framework.Point]config.PluginSet {
 
 const multiPoint framework.Point = "multiPoint"
 
-// retired are plugins that files may still disable, which Kubernetes has and we have not.
-var retired = []string{"DynamicResources", "GangScheduling", "NodeDeclaredFeatures", "DeferredPodScheduling"}
+// elsewhere are plugins that Kubernetes has and we have not, each with what becomes of the pods
+// that need it. Files may name them, to no effect.
+var elsewhere = map[string]string{
+	"DynamicResources":      "pods with resource claims are refused",
+	"GangScheduling":        "groups of pods are PodGroups' business here",
+	"NodeDeclaredFeatures":  "nodes declare no features",
+	"DeferredPodScheduling": "no pod is deferred",
+}
 
-// check refuses names that are not known, and what is enabled where it has nothing to do.
+// check refuses names that are not known or stand twice, and weights that cannot be.
 func (a *assembly) check() error {
 	known := make(map[string]bool)
 	for _, l := range catalogue() {
 		known[l.name] = true
 	}
 	var errs []error
+	checkName := func(name string, at *field.Path) {
+		if _, accepted := elsewhere[name]; !known[name] && !accepted {
+			errs = append(errs, field.Invalid(at.Child("name"), name, "no plugin of this name"))
+		}
+	}
 	for _, point := range sortedPoints(a.points) {
 		at, set := a.path.Child("plugins", string(point)), a.points[point]
 		for i, e := range set.Enabled {
-			if !known[e.Name] {
-				errs = append(errs, field.Invalid(at.Child("enabled").Index(i).Child("name"), e.Name, "no plugin of this name"))
+			at := at.Child("enabled").Index(i)
+			checkName(e.Name, at)
+			if named(set.Enabled[:i], e.Name) {
+				errs = append(errs, field.Duplicate(at.Child("name"), e.Name))
+			}
+			if e.Weight != nil && *e.Weight < 0 {
+				errs = append(errs, field.Invalid(at.Child("weight"), *e.Weight, "must not be negative"))
 			}
 		}
 		for i, d := range set.Disabled {
-			if d.Name != "*" && !known[d.Name] && !slices.Contains(retired, d.Name) {
-				errs = append(errs, field.Invalid(at.Child("disabled").Index(i).Child("name"), d.Name, "no plugin of this name"))
+			if d.Name != "*" {
+				checkName(d.Name, at.Child("disabled").Index(i))
 			}
 		}
 	}
 	for i, c := range a.PluginConfig {
-		if !known[c.Name] {
-			errs = append(errs, field.Invalid(a.path.Child("pluginConfig").Index(i).Child("name"), c.Name, "no plugin of this name"))
-		}
+		checkName(c.Name, a.path.Child("pluginConfig").Index(i))
 	}
 	return errors.Join(errs...)
 }
@@ -222,26 +235,4 @@ func (a *assembly) weight(l listed) int64 {
 		}
 	}
 	return max(l.weight, 1)
-}
-
-// unserved lists what a file sets and nobody here acts upon, for the log.
-func unserved(c *config.Configuration) string {
-	var out []string
-	say := func(set bool, what string) {
-		if set {
-			out = append(out, what)
-		}
-	}
-	percentage := c.PercentageOfNodesToScore != nil && *c.PercentageOfNodesToScore > 0
-	for i := range c.Profiles {
-		n := c.Profiles[i].PercentageOfNodesToScore
-		percentage = percentage || n != nil && *n > 0
-	}
-	say(percentage, "percentageOfNodesToScore: all nodes are scored, always")
-	say(c.Parallelism > 0, "parallelism: decisions are made one after the other")
-	say(c.ClientConnection != (config.ClientConnection{}), "clientConnection: the scheduler is part of the master")
-	say(c.LeaderElection != (config.LeaderElection{}), "leaderElection: see the master's --leader-elect")
-	say(c.EnableProfiling != nil || c.EnableContentionProfiling != nil, "enableProfiling: see the master's --profiling")
-	say(c.DelayCacheUntilActive, "delayCacheUntilActive: the caches are there anyway")
-	return strings.Join(out, "; ")
 }

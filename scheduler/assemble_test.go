@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,6 +131,12 @@ func TestConfigurationIsRefused(t *testing.T) {
 		{"added affinity", args("NodeAffinity", "addedAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Near}]}]}}"),
 			`args.addedAffinity: operator "Near" is not known`},
 		{"half a plugin", profile("plugins: {preFilter: {disabled: [{name: NodeAffinity}]}}"), "profiles[0].plugins.preFilter: NodeAffinity cannot do without it at filter"},
+		{"defaults twice", args("PodTopologySpread", "defaultingType: List, defaultConstraints: [{maxSkew: 1, topologyKey: z, whenUnsatisfiable: DoNotSchedule}, {maxSkew: 2, topologyKey: z, whenUnsatisfiable: DoNotSchedule}]"),
+			"args.defaultConstraints[1]: Duplicate value"},
+		{"resource group", args("NodeResourcesFit", "ignoredResourceGroups: [example.com/gpu]"), "args.ignoredResourceGroups[0]: Invalid value"},
+		{"others' args", args("NodeResourcesFit", "kind: NodeAffinityArgs"), "want kubescheduler.config.k8s.io/v1, NodeResourcesFitArgs"},
+		{"twice at a point", profile("plugins: {score: {enabled: [{name: NodeAffinity}, {name: NodeAffinity}]}}"), "profiles[0].plugins.score.enabled[1].name: Duplicate value"},
+		{"negative weight", profile("plugins: {score: {enabled: [{name: NodeAffinity, weight: -1}]}}"), "profiles[0].plugins.score.enabled[0].weight: Invalid value"},
 		{"extender", "extenders: [{prioritizeVerb: p}]", "extenders[0].urlPrefix: Required"},
 		{"extender's scores", "extenders: [{urlPrefix: 'http://x', prioritizeVerb: p}]", "extenders[0].weight: Invalid value"},
 		{"extender's address", "extenders: [{urlPrefix: 'x.example.com'}]", "extenders[0].urlPrefix: Invalid value"},
@@ -153,5 +161,53 @@ func TestConfigurationIsRefused(t *testing.T) {
 	}
 	if _, err := config.Read([]byte("apiVersion: v1\nkind: Pod")); err == nil || !strings.Contains(err.Error(), config.Kind) {
 		t.Errorf("another kind of file: %v", err)
+	}
+}
+
+// TestWhatHasNoEffectIsSaid: every field of a file acts, is refused, or is named in the log.
+func TestWhatHasNoEffectIsSaid(t *testing.T) {
+	tests := []struct{ name, file, want string }{
+		{"nothing", "", ""},
+		{"what acts", "podInitialBackoffSeconds: 2\npodMaxBackoffSeconds: 20\nprofiles: [{plugins: {score: {enabled: [{name: NodeAffinity, weight: 3}]}}}]", ""},
+		{"percentage", "percentageOfNodesToScore: 50", "percentageOfNodesToScore: all nodes are looked at"},
+		{"the default percentage", "percentageOfNodesToScore: 0", ""},
+		{"a profile's percentage", "profiles: [{percentageOfNodesToScore: 50}]", "profiles[0].percentageOfNodesToScore: all nodes are looked at"},
+		{"parallelism", "parallelism: 16", "parallelism: "},
+		{"leader election", "leaderElection: {leaderElect: false}", "leaderElection: "},
+		{"connection", "clientConnection: {qps: 100}", "clientConnection: "},
+		{"profiling", "enableProfiling: true", "enableProfiling: "},
+		{"contention", "enableContentionProfiling: false", "enableProfiling: "},
+		{"caches", "delayCacheUntilActive: true", "delayCacheUntilActive: "},
+		{"a plugin that is not here", "profiles: [{plugins: {multiPoint: {enabled: [{name: DynamicResources}]}}}]", "profiles[0].plugins.multiPoint.enabled[0]: DynamicResources is not here: pods with resource claims are refused"},
+		{"its arguments", "profiles: [{pluginConfig: [{name: DynamicResources, args: {filterTimeout: 10s}}]}]", "profiles[0].pluginConfig[0]: DynamicResources is not here"},
+		{"where a plugin has no say", "profiles: [{plugins: {permit: {enabled: [{name: NodeAffinity}]}}}]", "profiles[0].plugins.permit.enabled[0]: NodeAffinity does nothing at permit here"},
+		{"the weight of a filter", "profiles: [{plugins: {filter: {enabled: [{name: NodeAffinity, weight: 3}]}}}]", "profiles[0].plugins.filter.enabled[0].weight: only scores have a weight"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := config.Read(file(tt.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			built, err := Profiles(c, Parts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(unserved(c, built), "; ")
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || strings.Contains(got, "; ") {
+				t.Errorf("said: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestEveryFieldIsAccountedFor fails when a field is added to the format that no test above knows.
+func TestEveryFieldIsAccountedFor(t *testing.T) {
+	acts := []string{"TypeMeta", "PodInitialBackoffSeconds", "PodMaxBackoffSeconds", "Profiles", "Extenders"}
+	said := []string{"Parallelism", "LeaderElection", "ClientConnection", "EnableProfiling", "EnableContentionProfiling", "PercentageOfNodesToScore", "DelayCacheUntilActive"}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[config.Configuration]()) {
+		if len(f.Index) == 1 && !slices.Contains(acts, f.Name) && !slices.Contains(said, f.Name) {
+			t.Errorf("%s neither acts nor is said to have no effect", f.Name)
+		}
 	}
 }

@@ -170,8 +170,8 @@ func New(t client.Transport, informers *client.Informers, cfg Config) (*Schedule
 	for _, profile := range cfg.Profiles {
 		framework.Events(profile, s.onEvent)
 	}
-	if f := cfg.Configuration; f != nil && unserved(f) != "" {
-		s.log.Warn("some settings of the scheduler's configuration file have no effect here", "settings", unserved(f))
+	for _, what := range unserved(cfg.Configuration, cfg.Profiles) {
+		s.log.Warn("a setting of the scheduler's configuration file has no effect here", "setting", what)
 	}
 	return s, nil
 }

@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -33,6 +35,11 @@ func Args[T any](into *T, raw []byte, path *field.Path) error {
 	}
 	if err := strictly(raw, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	var is metav1.TypeMeta
+	kind := reflect.TypeFor[T]().Name()
+	if err := yaml.Unmarshal(raw, &is); err != nil || is.Kind != "" && is.Kind != kind || is.APIVersion != "" && is.APIVersion != APIVersion {
+		return fmt.Errorf("%s: apiVersion %q, kind %q: want %s, %s", path, is.APIVersion, is.Kind, APIVersion, kind)
 	}
 	return nil
 }
