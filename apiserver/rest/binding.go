@@ -122,7 +122,9 @@ func (s *Store) bound(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
 }
 
 func setScheduled(pod *corev1.Pod, now metav1.Time) {
-	condition := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now}
+	condition := corev1.PodCondition{
+		Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: now, ObservedGeneration: pod.Generation,
+	}
 	for i, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled {
 			if c.Status == condition.Status {

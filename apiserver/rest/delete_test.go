@@ -196,7 +196,8 @@ func TestBinding(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := mustGet[*corev1.Pod](e, "default", "p")
-		if got.Spec.NodeName != "n" || got.Annotations["a"] != "b" || len(got.Status.Conditions) != 1 || got.Status.Conditions[0].Type != corev1.PodScheduled {
+		if got.Spec.NodeName != "n" || got.Annotations["a"] != "b" || len(got.Status.Conditions) != 1 || got.Status.Conditions[0].Type != corev1.PodScheduled ||
+			got.Status.Conditions[0].ObservedGeneration != got.Generation {
 			t.Errorf("bound pod = %+v", got)
 		}
 		status := wantReason(t, bind(func(*corev1.Binding) {}), metav1.StatusReasonConflict)

@@ -122,9 +122,7 @@ func (v *view) conditions(s *corev1.PodStatus) {
 		}
 	}
 	v.set(s, corev1.PodReady, ready, reason, message)
-	if !slices.ContainsFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled }) {
-		v.set(s, corev1.PodScheduled, true, "", "")
-	}
+	v.set(s, corev1.PodScheduled, true, "", "") // it is here, whoever put it here
 }
 
 func (v *view) setInitialized(s *corev1.PodStatus) {

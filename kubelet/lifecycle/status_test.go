@@ -147,6 +147,22 @@ func TestStatusIsStable(t *testing.T) {
 	}
 }
 
+// A pod that is changed while it runs says with each condition which of its versions that is about.
+func TestObservedGeneration(t *testing.T) {
+	p := pod()
+	_, p.Status = Step(p, seen(running("c")), at(time.Minute))
+	p.Generation++
+	_, s := Step(p, seen(running("c")), at(time.Minute))
+	if s.ObservedGeneration != p.Generation {
+		t.Errorf("status is about generation %d, want %d", s.ObservedGeneration, p.Generation)
+	}
+	for _, c := range s.Conditions {
+		if c.ObservedGeneration != p.Generation {
+			t.Errorf("%s is about generation %d, want %d", c.Type, c.ObservedGeneration, p.Generation)
+		}
+	}
+}
+
 func TestTransitionTimes(t *testing.T) {
 	p := pod()
 	_, p.Status = Step(p, seen(), at(time.Minute))
