@@ -47,8 +47,10 @@ type Config struct {
 	// Indexes are the values that a watch can be narrowed to.
 	Indexes []Index
 	// History is how many events are kept for watches from the past, and so how far a
-	// watcher may fall behind. Default 8192.
-	History int
+	// watcher may fall behind (default 8192); and HistoryBytes is how large their objects may be
+	// in the store, together (default 16 MiB).
+	History      int
+	HistoryBytes int
 	// Snapshots is how many snapshots Keep and SnapshotAt hold (default 32), and
 	// SnapshotAge for how long (default 5 minutes).
 	Snapshots   int
@@ -65,6 +67,9 @@ type Config struct {
 func (cfg *Config) setDefaults() {
 	if cfg.History <= 0 {
 		cfg.History = 8192
+	}
+	if cfg.HistoryBytes <= 0 {
+		cfg.HistoryBytes = 16 << 20
 	}
 	if cfg.Snapshots <= 0 {
 		cfg.Snapshots = 32
@@ -102,6 +107,7 @@ type Cache struct {
 	changed  int64                 // guarded by mu; revision of the last change to items
 	kept     []keptSnapshot        // guarded by mu; oldest first
 	history  []*change             // guarded by mu; in order of revision
+	bytes    int                   // guarded by mu; of the objects in history, as stored
 	floor    int64                 // guarded by mu; all events after it are in history
 	filled   int64                 // guarded by mu; floor when history began
 	evicted  uint64                // guarded by mu
@@ -111,6 +117,9 @@ type Cache struct {
 	starting map[*Watcher]struct{} // guarded by mu; watchers that still read their initial state
 	advanced chan struct{}         // guarded by mu; closed at the next progress, nil if nobody waits
 	stopped  bool                  // guarded by mu
+
+	oneSharer sync.Once
+	sharer    *sharer // set by oneSharer
 
 	recalls  chan *recall // to Run
 	progress progressAsker

@@ -1,6 +1,7 @@
 package watchcache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -144,12 +145,14 @@ func (c *Cache) decodeAll(kvs []storage.KV) []*Item {
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for i := w; i < len(kvs); i += workers {
+			var like *Item
+			for i := w * len(kvs) / workers; i < (w+1)*len(kvs)/workers; i++ {
 				if old, ok := c.Get(kvs[i].Key); ok && old.Revision == kvs[i].Revision {
 					items[i] = old
-					continue
+				} else {
+					items[i] = c.decode(kvs[i].Key, kvs[i].Value, kvs[i].Revision, like)
 				}
-				items[i] = c.decode(kvs[i].Key, kvs[i].Value, kvs[i].Revision)
+				like = cmp.Or(items[i], like)
 			}
 		})
 	}
@@ -157,15 +160,37 @@ func (c *Cache) decodeAll(kvs []storage.KV) []*Item {
 	return items
 }
 
-// decode returns nil, and says so in the log, for a value that is not an object: one
-// broken value must not hide the others.
-func (c *Cache) decode(key string, value []byte, revision int64) *Item {
+// decode makes an item of a value; it shares what it can with like, which may be nil. It
+// returns nil, and says so in the log, for a value that is not an object: one broken value
+// must not hide the others.
+func (c *Cache) decode(key string, value []byte, revision int64, like *Item) *Item {
 	obj, err := c.cfg.Decode(key, value, revision)
 	if err != nil {
 		c.cfg.Logger.Error("a stored object cannot be decoded and is not shown", "key", key, "revision", revision, "err", err)
 		return nil
 	}
-	return &Item{Key: key, Object: obj, Revision: revision, budget: c.cfg.Budget}
+	if like != nil {
+		c.sharerOf(obj).share(obj, like.Object)
+	}
+	return &Item{Key: key, Object: obj, Revision: revision, size: len(value), budget: c.cfg.Budget}
+}
+
+// sharerOf returns the sharer of the cache's type, which the first object tells.
+func (c *Cache) sharerOf(obj api.Object) *sharer {
+	c.oneSharer.Do(func() { c.sharer = newSharer(obj) })
+	return c.sharer
+}
+
+// neighbour is the item whose key is next before the given one; nil if there is none.
+// Replicas of one template are neighbours: their names begin alike.
+func (c *Cache) neighbour(key string) (before *Item) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	c.items.DescendLessOrEqual(&Item{Key: key}, func(it *Item) bool {
+		before = it
+		return false
+	})
+	return before
 }
 
 // apply takes over one batch of the store's watch: all of it becomes visible at once.
@@ -204,7 +229,11 @@ func (c *Cache) changesOf(events []storage.Event) []*change {
 		}
 		var item *Item
 		if e.Value != nil {
-			item = c.decode(e.Key, e.Value, e.Revision)
+			like := old
+			if like == nil {
+				like = c.neighbour(e.Key)
+			}
+			item = c.decode(e.Key, e.Value, e.Revision, like)
 		}
 		later[e.Key] = item
 		if ch := c.changeOf(old, item, e.Revision); ch != nil {
@@ -231,9 +260,9 @@ func (c *Cache) changeOf(old, item *Item, revision int64) *change {
 
 // at returns the same object under a later revision.
 func (it *Item) at(revision int64) *Item {
-	obj := it.Object.DeepCopyObject().(api.Object)
+	obj := copyTop(it.Object)
 	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
-	return &Item{Key: it.Key, Object: obj, Revision: revision, budget: it.budget}
+	return &Item{Key: it.Key, Object: obj, Revision: revision, size: it.size, budget: it.budget}
 }
 
 // advance moves the revision forward. The caller holds c.mu.

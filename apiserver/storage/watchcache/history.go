@@ -156,15 +156,21 @@ func (c *Cache) publish(ch *change) (wake []*chan struct{}) {
 		}
 	})
 	c.history = append(c.history, ch)
-	if len(c.history) > c.cfg.History {
+	c.bytes += ch.Item.size
+	for len(c.history) > c.cfg.History || c.bytes > c.cfg.HistoryBytes && len(c.history) > leastHistory {
 		c.evict()
 	}
 	return wake
 }
 
+// leastHistory is how many events are kept however large their objects are: a watcher needs
+// time to read.
+const leastHistory = 32
+
 // evict drops the oldest change. The caller holds c.mu.
 func (c *Cache) evict() {
 	oldest := c.history[0]
+	c.bytes -= oldest.Item.size
 	c.history[0] = nil // the array lives on until append moves it
 	c.history = c.history[1:]
 	c.floor = oldest.Revision
@@ -225,7 +231,7 @@ func (c *Cache) endChains(err error) (wake []*chan struct{}) {
 		}
 		ch.forget()
 	}
-	c.history = nil
+	c.history, c.bytes = nil, 0
 	c.topics = map[topicKey]*topic{}
 	c.all = &topic{tail: &cell{}}
 	return wake

@@ -26,6 +26,7 @@ type Item struct {
 	Key      string
 	Object   api.Object
 	Revision int64
+	size     int // of the stored value
 
 	encoding sync.Mutex                  // held while encoding, so that it is done once
 	encoded  atomic.Pointer[[]*encoding] // the slice never changes; replaced under budget.mu

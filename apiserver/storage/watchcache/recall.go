@@ -45,23 +45,24 @@ func (c *Cache) mayRecall() *recall {
 func (c *Cache) answer(ctx context.Context, r *recall) {
 	defer close(r.done)
 	from := max(1, r.to-int64(recallSpan*c.cfg.History))
-	events, err := c.fetch(ctx, from, r.to)
+	events, after, err := c.fetch(ctx, from, r.to)
 	var compacted *storage.CompactedError
 	for tries := 0; errors.As(err, &compacted) && tries < 3; tries++ {
 		if from = compacted.Oldest; from >= r.to {
 			return
 		}
-		events, err = c.fetch(ctx, from, r.to)
+		events, after, err = c.fetch(ctx, from, r.to)
 	}
 	if err != nil {
 		c.cfg.Logger.Warn("events from before the start are not available", "prefix", c.cfg.Prefix, "from", from, "err", err)
 		return
 	}
-	c.prepend(r, from, c.recalled(events))
+	c.prepend(r, after, c.recalled(events))
 }
 
-// fetch collects the events after from up to to.
-func (c *Cache) fetch(ctx context.Context, from, to int64) ([]storage.Event, error) {
+// fetch collects the events after from up to to: as many of the last ones as may be kept,
+// which are all after the returned revision.
+func (c *Cache) fetch(ctx context.Context, from, to int64) (events []storage.Event, after int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	batches := c.store.Watch(ctx, c.cfg.Prefix, from)
@@ -69,30 +70,34 @@ func (c *Cache) fetch(ctx context.Context, from, to int64) ([]storage.Event, err
 	defer ticker.Stop()
 	deadline := c.cfg.Clock.NewTimer(10 * time.Second)
 	defer deadline.Stop()
-	var events []storage.Event
-	for {
+	size := 0
+	for after = from; ; {
 		select {
 		case batch, ok := <-batches:
 			if !ok {
-				return nil, context.Cause(ctx)
+				return nil, 0, context.Cause(ctx)
 			}
 			if batch.Err != nil {
-				return nil, batch.Err
+				return nil, 0, batch.Err
 			}
 			for _, e := range batch.Events {
 				if e.Revision <= to {
-					events = append(events, e)
+					events, size = append(events, e), size+len(e.Value)
 				}
 			}
+			for len(events) > 0 && (len(events) > c.cfg.History || size > c.cfg.HistoryBytes) {
+				after, size = events[0].Revision, size-len(events[0].Value)
+				events = events[1:]
+			}
 			if batch.Progress >= to {
-				return events, nil
+				return events, after, nil
 			}
 		case <-ticker.C():
 			if err := c.store.RequestProgress(ctx, c.cfg.Prefix); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		case <-deadline.C():
-			return nil, context.DeadlineExceeded
+			return nil, 0, context.DeadlineExceeded
 		}
 	}
 }
@@ -106,13 +111,13 @@ func (c *Cache) recalled(events []storage.Event) []*change {
 		e := &events[i]
 		old, seen := known[e.Key]
 		if !seen && e.Prev != nil {
-			old = c.decode(e.Key, e.Prev.Value, e.Prev.Revision)
+			old = c.decode(e.Key, e.Prev.Value, e.Prev.Revision, nil)
 		}
 		var item *Item
 		if now, ok := c.Get(e.Key); ok && now.Revision == e.Revision {
 			item = now
 		} else if e.Value != nil {
-			item = c.decode(e.Key, e.Value, e.Revision)
+			item = c.decode(e.Key, e.Value, e.Revision, old)
 		}
 		known[e.Key] = item
 		if ch := c.changeOf(old, item, e.Revision); ch != nil {
@@ -130,9 +135,16 @@ func (c *Cache) prepend(r *recall, from int64, changes []*change) {
 	if c.recall != r || c.floor != c.filled {
 		return // begun anew, or the history no longer begins where these end
 	}
-	if surplus := len(changes) - (c.cfg.History - len(c.history)); surplus > 0 {
-		from = changes[surplus-1].Revision
-		changes = changes[surplus:]
+	first := len(changes) // of those for which there is room
+	for room := c.cfg.History - len(c.history); first > 0 && len(changes)-first < room; first-- {
+		if size := changes[first-1].Item.size; c.bytes+size <= c.cfg.HistoryBytes {
+			c.bytes += size
+		} else {
+			break
+		}
+	}
+	if first > 0 {
+		from, changes = changes[first-1].Revision, changes[first:]
 	}
 	next := c.all.tail
 	if len(c.history) > 0 {

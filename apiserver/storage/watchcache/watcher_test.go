@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"math/rand"
 	"runtime"
 	"testing"
@@ -433,6 +434,34 @@ func TestRecallIsBounded(t *testing.T) {
 	}
 	if n := f.cache.Stats().Events; n != 4 {
 		t.Errorf("%d events are kept, want 4", n)
+	}
+}
+
+// Large objects leave room for fewer events: of the present, and of before a restart.
+func TestHistoryIsBoundedInBytes(t *testing.T) {
+	large := strings.Repeat("x", 10_000)
+	cfg := config()
+	cfg.HistoryBytes = 50 * len(large)
+	f := begin(t, memory.New(memory.Config{}), cfg)
+	for i := range 200 {
+		f.waitFor(f.put("a", fmt.Sprint(large, i)))
+	}
+	if n := f.cache.Stats().Events; n != 49 { // a pod has some bytes more
+		t.Errorf("%d events are kept", n)
+	}
+	again := begin(t, f.store, cfg)
+	w := again.watch(WatchOptions{After: again.cache.Revision() - 49})
+	if events := again.read(w); len(events) != 49 {
+		t.Errorf("%d events are recalled", len(events))
+	}
+	if _, err := again.cache.Watch(t.Context(), WatchOptions{After: again.cache.Revision() - 50}); !errors.Is(err, ErrGone) {
+		t.Errorf("a watch from beyond what is kept: %v", err)
+	}
+	for range 2 * leastHistory {
+		f.waitFor(f.put("a", strings.Repeat("y", cfg.HistoryBytes)))
+	}
+	if n := f.cache.Stats().Events; n != leastHistory {
+		t.Errorf("%d events of the largest objects are kept, want %d", n, leastHistory)
 	}
 }
 
