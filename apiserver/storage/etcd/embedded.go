@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 )
 
@@ -97,6 +98,10 @@ func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (*Embedded, error) {
 // half of that keeps a restart after a kill short.
 const snapshotCount = 2500
 
+// aloneCatchUp is how many writes, values and all, raft keeps in memory beyond the last cut of
+// its log. They are for members that lag a little, which a member that is alone does not have.
+const aloneCatchUp = 500
+
 // embed makes etcd's own configuration.
 func (cfg EmbeddedConfig) embed() (*embed.Config, error) {
 	if cfg.DataDir == "" {
@@ -122,6 +127,7 @@ func (cfg EmbeddedConfig) embed() (*embed.Config, error) {
 	ec.EnableGRPCGateway = false
 	ec.UnsafeNoFsync = cfg.NoSync
 	ec.TickMs, ec.ElectionMs = aloneTick, aloneElection
+	ec.SnapshotCatchUpEntries = aloneCatchUp
 	ec.SnapshotCount = snapshotCount
 	return ec, cfg.setURLs(ec)
 }
@@ -130,6 +136,7 @@ func (cfg EmbeddedConfig) embed() (*embed.Config, error) {
 func (cfg EmbeddedConfig) setURLs(ec *embed.Config) error {
 	if len(cfg.InitialCluster) > 1 || cfg.Join {
 		ec.TickMs, ec.ElectionMs = peersTick, peersElection
+		ec.SnapshotCatchUpEntries = etcdserver.DefaultSnapshotCatchUpEntries
 		ec.ClusterState = embed.ClusterStateFlagNew
 		if cfg.Join {
 			ec.ClusterState = embed.ClusterStateFlagExisting
