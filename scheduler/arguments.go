@@ -54,17 +54,25 @@ func buildVolumeBinding(p Parts, raw []byte, at *field.Path) (framework.Plugin, 
 	if err := config.Args(&a, raw, at); err != nil {
 		return nil, err
 	}
+	var made framework.Plugin
 	seconds := ptr.Deref(a.BindTimeoutSeconds, 600)
 	switch {
 	case seconds < 0:
 		return nil, field.Invalid(at.Child("bindTimeoutSeconds"), seconds, "invalid BindTimeoutSeconds, should not be a negative value")
-	case len(a.Shape) > 0:
-		return nil, field.Forbidden(at.Child("shape"), "nodes are not scored by the capacity of their volumes")
 	case p.Informers == nil:
-		return absent("VolumeBinding"), nil
+		made = absent("VolumeBinding")
+	default:
+		ticking, _ := p.Clock.(clock.WithTicker)
+		made = volumebinding.New(p.Transport, p.Informers, volumebinding.Config{Clock: ticking, Patience: time.Duration(seconds) * time.Second})
 	}
-	ticking, _ := p.Clock.(clock.WithTicker)
-	return volumebinding.New(p.Transport, p.Informers, volumebinding.Config{Clock: ticking, Patience: time.Duration(seconds) * time.Second}), nil
+	if len(a.Shape) == 0 {
+		return made, nil
+	}
+	shape, err := corners(a.Shape, at.Child("shape"))
+	if binding, ok := made.(*volumebinding.Plugin); ok && err == nil {
+		made = volumebinding.Scoring{Plugin: binding, Shape: shape}
+	}
+	return made, err
 }
 
 func buildPreemption(p Parts, raw []byte, at *field.Path) (framework.Plugin, error) {
@@ -193,7 +201,7 @@ func weighted(list []config.ResourceSpec, at *field.Path) (out []noderesources.W
 }
 
 // corners checks a shape and brings its scores from [0, 10] to [0, MaxScore].
-func corners(points []config.ShapePoint, at *field.Path) (out []noderesources.Point, err error) {
+func corners(points []config.ShapePoint, at *field.Path) (out framework.Shape, err error) {
 	if len(points) == 0 {
 		return nil, field.Required(at, "at least one point must be specified")
 	}
@@ -206,7 +214,7 @@ func corners(points []config.ShapePoint, at *field.Path) (out []noderesources.Po
 		case i > 0 && p.Utilization <= points[i-1].Utilization:
 			return nil, field.Invalid(at.Index(i).Child("utilization"), p.Utilization, "utilization values must be sorted in increasing order")
 		}
-		out = append(out, noderesources.Point{Utilization: int64(p.Utilization), Score: int64(p.Score) * framework.MaxScore / 10})
+		out = append(out, framework.Corner{Utilization: int64(p.Utilization), Score: int64(p.Score) * framework.MaxScore / 10})
 	}
 	return out, nil
 }

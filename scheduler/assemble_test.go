@@ -124,6 +124,7 @@ func TestConfigurationIsRefused(t *testing.T) {
 		{"no shape", args("NodeResourcesFit", "scoringStrategy: {type: RequestedToCapacityRatio}"), "scoringStrategy.requestedToCapacityRatio: Required"},
 		{"shape", args("NodeResourcesFit", "scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [{utilization: 10, score: 1}, {utilization: 5, score: 1}]}}"),
 			"requestedToCapacityRatio.shape[1].utilization: Invalid value"},
+		{"volumes' shape", args("VolumeBinding", "shape: [{utilization: 10, score: 11}]"), "args.shape[0].score: Invalid value"},
 		{"resource weight", args("NodeResourcesFit", "scoringStrategy: {type: MostAllocated, resources: [{name: cpu, weight: 101}]}"), "scoringStrategy.resources[0].weight"},
 		{"hard weight", args("InterPodAffinity", "hardPodAffinityWeight: 101"), "args.hardPodAffinityWeight: Invalid value"},
 		{"candidates", args("DefaultPreemption", "minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0"), "must be greater than zero"},

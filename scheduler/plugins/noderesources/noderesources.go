@@ -14,9 +14,9 @@ import (
 
 // Args tunes the plugin.
 type Args struct {
-	Strategy  Strategy   // default: LeastAllocated
-	Resources []Weighted // default: CPUAndMemory
-	Shape     []Point    // of RequestedToCapacityRatio
+	Strategy  Strategy        // default: LeastAllocated
+	Resources []Weighted      // default: CPUAndMemory
+	Shape     framework.Shape // of RequestedToCapacityRatio
 	// Ignored and IgnoredGroups are extended resources that somebody else sees to: by name,
 	// and by what stands before the slash.
 	Ignored       []corev1.ResourceName

@@ -75,7 +75,7 @@ func TestStrategies(t *testing.T) {
 		sample.Info(sample.Node("b", "cpu", "4", "memory", "8Gi")),
 	}
 	pod := sample.Pod("p", "cpu", "1", "memory", "2Gi")
-	bell := []Point{{0, 0}, {50, 100}, {100, 0}}
+	bell := framework.Shape{{Utilization: 0, Score: 0}, {Utilization: 50, Score: 100}, {Utilization: 100, Score: 0}}
 	tests := []struct {
 		name, reason string
 		args         Args
@@ -96,15 +96,6 @@ func TestStrategies(t *testing.T) {
 				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
 			}
 		})
-	}
-}
-
-func TestShape(t *testing.T) {
-	shape := []Point{{20, 10}, {40, 50}, {80, 90}}
-	for utilization, want := range map[int64]int64{0: 10, 20: 10, 30: 30, 40: 50, 60: 70, 80: 90, 100: 90} {
-		if got := along(shape, utilization); got != want {
-			t.Errorf("at %d: %d, want %d", utilization, got, want)
-		}
 	}
 }
 

@@ -24,9 +24,6 @@ type Weighted struct {
 	Weight int64
 }
 
-// Point is a corner of a shape: the score at a utilization, both in [0, 100].
-type Point struct{ Utilization, Score int64 }
-
 // CPUAndMemory is what counts if nothing else is said.
 func CPUAndMemory() []Weighted {
 	return []Weighted{{corev1.ResourceCPU, 1}, {corev1.ResourceMemory, 1}}
@@ -36,7 +33,7 @@ func CPUAndMemory() []Weighted {
 type scorer struct {
 	strategy  Strategy
 	resources []Weighted
-	shape     []Point
+	shape     framework.Shape
 }
 
 func (s *scorer) score(pod *framework.PodInfo, node *framework.NodeInfo) int64 {
@@ -68,28 +65,13 @@ func (s *scorer) one(used, has int64) int64 {
 	case MostAllocated:
 		return min(used, has) * framework.MaxScore / has
 	case RequestedToCapacityRatio:
-		return along(s.shape, min(100, used*100/has))
+		return s.shape.At(min(100, used*100/has))
 	}
 	if used > has {
 		return 0
 	}
 	// In this order: bytes of memory times MaxScore are far from the limit of int64.
 	return (has - used) * framework.MaxScore / has
-}
-
-// along returns the score of a utilization, on the lines between the points.
-func along(shape []Point, utilization int64) int64 {
-	for i, p := range shape {
-		if utilization > p.Utilization {
-			continue
-		}
-		if i == 0 {
-			return p.Score
-		}
-		from := shape[i-1]
-		return from.Score + (p.Score-from.Score)*(utilization-from.Utilization)/(p.Utilization-from.Utilization)
-	}
-	return shape[len(shape)-1].Score
 }
 
 // kind says which of two sums counts.

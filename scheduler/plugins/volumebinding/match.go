@@ -166,10 +166,15 @@ func (o *openClaim) hasRoom(node *corev1.Node) bool {
 		if c.MaximumVolumeSize != nil {
 			limit = c.MaximumVolumeSize
 		}
-		if limit == nil || limit.Cmp(want) < 0 || c.NodeTopology == nil {
-			return false
-		}
-		selector, err := metav1.LabelSelectorAsSelector(c.NodeTopology)
-		return err == nil && selector.Matches(labels.Set(node.Labels))
+		return limit != nil && limit.Cmp(want) >= 0 && reachable(c, node)
 	})
+}
+
+// reachable reports whether the node reaches the storage.
+func reachable(c *storagev1.CSIStorageCapacity, node *corev1.Node) bool {
+	if c.NodeTopology == nil {
+		return false
+	}
+	selector, err := metav1.LabelSelectorAsSelector(c.NodeTopology)
+	return err == nil && selector.Matches(labels.Set(node.Labels))
 }

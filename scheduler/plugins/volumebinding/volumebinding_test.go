@@ -28,6 +28,9 @@ var (
 	_ framework.Slow        = (*Plugin)(nil)
 	_ framework.EventSource = (*Plugin)(nil)
 	_ framework.Hinter      = (*Plugin)(nil)
+	_ framework.PreScore    = Scoring{}
+	_ framework.Score       = Scoring{}
+	_ framework.Slow        = Scoring{}
 )
 
 func from[T any](t *testing.T, text string) *T {
