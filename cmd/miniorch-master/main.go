@@ -78,6 +78,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	why.leases = server.Client(auth.User{Name: auth.UserScheduler, Groups: []string{auth.GroupAuthenticated}})
 	if err := security.WriteAdminKubeconfig(filepath.Join(o.DataDir, "admin.kubeconfig"), o.url(listener), "miniorch"); err != nil {
 		return fmt.Errorf("writing the administrator's kubeconfig: %w", err)
 	}

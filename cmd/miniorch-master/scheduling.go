@@ -8,6 +8,10 @@ import (
 	"os"
 	"sync/atomic"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
 	"github.com/miniorch/miniorch/apiserver"
 	"github.com/miniorch/miniorch/apiserver/auth"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -16,24 +20,34 @@ import (
 	"github.com/miniorch/miniorch/scheduler/config"
 )
 
-// explainer answers why a pod is where it is, while the scheduler runs in this process.
+// schedulerLease is held by the master whose scheduler is at work.
+const schedulerLease = "kube-scheduler"
+
+// explainer answers why a pod is where it is, while the scheduler runs in this process. Else it says
+// where it does: what was decided, and from what, is known there only.
 type explainer struct {
 	atomic.Pointer[scheduler.Scheduler]
+	leases client.Transport
 }
 
 // ServeHTTP implements http.Handler.
 func (e *explainer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := e.Load()
-	if s == nil {
-		http.Error(w, "the scheduler does not run in this master: ask the one that holds the Lease kube-system/kube-scheduler", http.StatusServiceUnavailable)
+	if s := e.Load(); s != nil {
+		s.ServeHTTP(w, r)
 		return
 	}
-	s.ServeHTTP(w, r)
+	where := "and no other holds the Lease kube-system/" + schedulerLease + " now"
+	if lease, err := client.Of[*coordinationv1.Lease](e.leases).Get(r.Context(), metav1.NamespaceSystem, schedulerLease); err == nil {
+		if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != "" {
+			where = fmt.Sprintf("but in master %s: ask there, with --server", holder)
+		}
+	}
+	http.Error(w, "the scheduler is not at work in this master, "+where, http.StatusServiceUnavailable)
 }
 
 // schedule runs the scheduler under its own identity, while this master holds its Lease.
 func (o options) schedule(ctx context.Context, server *apiserver.Server, why *explainer, decisions *decision.Log, logger *slog.Logger) error {
-	return o.lead(ctx, server, auth.UserScheduler, "kube-scheduler", logger, func(ctx context.Context, transport client.Transport, informers *client.Informers) error {
+	return o.lead(ctx, server, auth.UserScheduler, schedulerLease, logger, func(ctx context.Context, transport client.Transport, informers *client.Informers) error {
 		recorder := client.NewRecorder(transport, "default-scheduler", client.RecorderConfig{Config: client.Config{Logger: logger}})
 		s, err := scheduler.New(transport, informers, scheduler.Config{
 			Logger: logger, Decisions: decisions, Recorder: recorder, Configuration: o.Scheduler,
