@@ -91,10 +91,11 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 
 // finalPhase is that of a pod whose last container has ended.
 func (v *view) finalPhase(s *corev1.PodStatus) corev1.PodPhase {
-	if outcome := v.outcome(); outcome != "" && !v.evicted() {
+	cut := v.evicted() || v.expired()
+	if outcome := v.outcome(); outcome != "" && !cut {
 		return outcome
 	}
-	if v.evicted() || v.expired() || len(s.ContainerStatuses) == 0 {
+	if cut || len(s.ContainerStatuses) == 0 {
 		return corev1.PodFailed
 	}
 	for _, c := range s.ContainerStatuses {

@@ -60,6 +60,10 @@ func heldPod(p *corev1.Pod) { p.Finalizers = []string{"example.com/hold"} }
 
 type change func(*container.Container)
 
+func deadline(seconds int64) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = &seconds }
+}
+
 func running(name string, changes ...change) container.Container {
 	return made(name, append([]change{func(c *container.Container) {
 		c.State, c.StartedAt = container.StateRunning, at(time.Second)
@@ -241,11 +245,15 @@ func TestStepPlans(t *testing.T) {
 			pod: pod(), seen: Observed{Removed: true}, want: "Gone: nothing", phase: "Failed"},
 
 		{name: "deadline", reason: "activeDeadlineSeconds wakes the worker",
-			pod: pod(func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = new(int64(90)) }), seen: seen(running("c")),
+			pod: pod(deadline(90)), seen: seen(running("c")),
 			want: "Running: nothing", phase: "Running", wake: 90 * time.Second},
 		{name: "deadline over", reason: "and ends the pod",
-			pod: pod(func(p *corev1.Pod) { p.Spec.ActiveDeadlineSeconds = new(int64(60)) }), seen: seen(running("c")),
+			pod: pod(deadline(60)), seen: seen(running("c")),
 			want: "Stopping: stop c within 30s", phase: "Running"},
+		{name: "deadline over, ended well", reason: "who ends because of the deadline has not succeeded",
+			pod: pod(never, deadline(60)), seen: seen(exited("c", 0)), want: "Cleaning: teardown", phase: "Failed"},
+		{name: "ended well, deadline over", reason: "who was earlier has",
+			pod: pod(never, deadline(61)), seen: seen(exited("c", 0)), now: 2 * time.Minute, want: "Cleaning: teardown", phase: "Succeeded"},
 		{name: "rejected", reason: "nothing is made for a pod that cannot run here",
 			pod: pod(), seen: Observed{Rejected: &Rejection{"OutOfcpu", "too small"}}, want: "Finished: nothing", phase: "Failed"},
 		{name: "failed by others", reason: "a terminal phase is final, whoever wrote it",

@@ -244,9 +244,21 @@ func (v *view) deadline() time.Time {
 	return v.pod.Status.StartTime.Add(time.Duration(*v.pod.Spec.ActiveDeadlineSeconds) * time.Second)
 }
 
+// expired reports whether the deadline came first: a pod whose containers end because of it has not
+// succeeded, whatever they say.
 func (v *view) expired() bool {
 	at := v.deadline()
-	return !at.IsZero() && !v.now.Before(at) && v.outcome() == ""
+	return !at.IsZero() && !v.now.Before(at) && (v.outcome() == "" || !v.lastEnd().Before(at))
+}
+
+// lastEnd is when the last container ended of those that make the outcome.
+func (v *view) lastEnd() (last time.Time) {
+	for _, u := range slices.Concat(v.init, v.apps) {
+		if !u.sidecar() && u.latest != nil && u.latest.FinishedAt.After(last) {
+			last = u.latest.FinishedAt
+		}
+	}
+	return last
 }
 
 // mustStop reports whether the pod has no business running: the order of reasons does not
