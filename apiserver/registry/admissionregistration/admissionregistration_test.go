@@ -32,8 +32,8 @@ func TestWebhooks(t *testing.T) {
 				"if '*' is present, must not specify other operations", "rules[1].operations[2]: Unsupported value: \"READ\"", "must not specify other API groups", "rules[1].apiVersions[0]: Required",
 				"if '*/*' is present, must not specify other resources", "rules[1].scope: Unsupported value: \"Half\"",
 				"rules[2].resources[1]: Invalid value: \"pods\": if '*' is present", "if '*/scale' is present, must not specify a/scale", "if 'b/*' is present, must not specify b/c"}},
-		{"conditions", goodHook + ", clientConfig: {url: 'https://a'}, matchConditions: [{name: a, expression: 'true'}, {name: a, expression: ' '}, {name: 'a b', expression: x}, {expression: x}]", "named expressions",
-			[]string{"matchConditions[1].name: Duplicate", "matchConditions[1].expression: Required", "matchConditions[2].name: Invalid", "matchConditions[3].name: Required"}},
+		{"conditions", goodHook + ", clientConfig: {url: 'https://a'}, matchConditions: [{name: a, expression: 'true'}, {name: a, expression: ' '}, {name: 'a b', expression: 'true'}, {expression: params.a}]", "named expressions",
+			[]string{"matchConditions[1].name: Duplicate", "matchConditions[1].expression: Required", "matchConditions[2].name: Invalid", "matchConditions[3].name: Required", "matchConditions[3].expression: Invalid value: \"params.a\": compilation failed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := kindtest.From[admissionv1.ValidatingWebhookConfiguration](t, "webhooks: [{"+c.hook+"}]")
@@ -62,16 +62,16 @@ func TestValidatingPolicies(t *testing.T) {
 		want               []string
 	}{
 		{"good", "{" + goodMatch + ", paramKind: {apiVersion: rules.example.com/v1, kind: Limit}, variables: [{name: foo, expression: object.spec}], validations: [{expression: 'object.spec.replicas < 5', reason: Invalid}]}", "what one writes", nil},
-		{"annotations", "{" + goodMatch + ", auditAnnotations: [{key: a, valueExpression: '1'}]}", "it need not refuse", nil},
+		{"annotations", "{" + goodMatch + ", auditAnnotations: [{key: a, valueExpression: '\"1\"'}, {key: b, valueExpression: '1'}]}", "it need not refuse", []string{"auditAnnotations[1].valueExpression: Invalid value: \"1\": must evaluate to one of [string null_type]"}},
 		{"nothing", "{}", "about what, and what?", []string{"spec.matchConstraints: Required value", "spec.validations: Required value: validations or auditAnnotations must be non-empty"}},
-		{"no rules", "{matchConstraints: {}, validations: [{expression: a}]}", "about what?", []string{"spec.matchConstraints.resourceRules: Required value"}},
-		{"validations", "{" + goodMatch + ", validations: [{}, {expression: a, message: \"a\\nb\"}, {expression: \"a\\nb\"}, {expression: a, reason: Tired}, {expression: a, message: ' ', messageExpression: ' '}]}", "messages are one line",
+		{"no rules", "{matchConstraints: {}, validations: [{expression: 'true'}]}", "about what?", []string{"spec.matchConstraints.resourceRules: Required value"}},
+		{"validations", "{" + goodMatch + ", validations: [{}, {expression: 'true', message: \"a\\nb\"}, {expression: \"true ||\\nfalse\"}, {expression: 'true', reason: Tired}, {expression: 'true', message: ' ', messageExpression: ' '}, {expression: '1', messageExpression: '1'}]}", "messages are one line",
 			[]string{"validations[0].expression: Required", "validations[1].message: Invalid value: \"a\\nb\": message must not contain line breaks", "validations[2].message: Required value: message must be specified if expression contains line breaks",
-				"validations[3].reason: Unsupported value: \"Tired\"", "validations[4].messageExpression: Invalid", "validations[4].message: Invalid"}},
-		{"variables", "{" + goodMatch + ", validations: [{expression: a}], variables: [{}, {name: 'a-b', expression: x}, {name: a, expression: x}, {name: a, expression: x}, {name: in, expression: x}]}", "names of CEL",
-			[]string{"variables[0].name: Required", "variables[0].expression: Required", "variables[1].name: Invalid value: \"a-b\"", "variables[3].name: Duplicate", "variables[4].name: Invalid value: \"in\""}},
-		{"param kind", "{" + goodMatch + ", validations: [{expression: a}], paramKind: {apiVersion: a/b/c}}", "a kind", []string{"paramKind.apiVersion: Invalid", "paramKind.kind: Required"}},
-		{"names", "{matchConstraints: {resourceRules: [{resourceNames: [A, b, b], operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [pods]}]}, validations: [{expression: a}]}", "names of objects", []string{"resourceNames[0]: Invalid value: \"A\"", "resourceNames[2]: Duplicate"}},
+				"validations[3].reason: Unsupported value: \"Tired\"", "validations[4].messageExpression: Invalid", "validations[4].message: Invalid", "validations[5].expression: Invalid value: \"1\": must evaluate to bool", "validations[5].messageExpression: Invalid value: \"1\": must evaluate to string"}},
+		{"variables", "{" + goodMatch + ", validations: [{expression: 'variables.a && variables.c'}], variables: [{}, {name: 'a-b', expression: '1'}, {name: a, expression: 'true'}, {name: a, expression: 'true'}, {name: in, expression: '1'}, {name: b, expression: variables.c}, {name: c, expression: variables.a}]}", "names of CEL",
+			[]string{"variables[0].name: Required", "variables[0].expression: Required", "variables[1].name: Invalid value: \"a-b\"", "variables[3].name: Duplicate", "variables[4].name: Invalid value: \"in\"", "variables[5].expression: Invalid value: \"variables.c\": compilation failed"}},
+		{"param kind", "{" + goodMatch + ", validations: [{expression: params.a}], paramKind: {apiVersion: a/b/c}}", "a kind", []string{"paramKind.apiVersion: Invalid", "paramKind.kind: Required"}},
+		{"names", "{matchConstraints: {resourceRules: [{resourceNames: [A, b, b], operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [pods]}]}, validations: [{expression: 'true'}]}", "names of objects", []string{"resourceNames[0]: Invalid value: \"A\"", "resourceNames[2]: Duplicate"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := kindtest.From[admissionv1.ValidatingAdmissionPolicy](t, "{metadata: {name: p.example.com}, spec: "+c.spec+"}")

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/cel-go/cel"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,6 +13,7 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/expression"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 )
 
@@ -35,15 +37,17 @@ func validateValidatingPolicy(p *admissionv1.ValidatingAdmissionPolicy) field.Er
 	errs := validatePolicies(p.Spec.FailurePolicy, nil, path)
 	errs = append(errs, validateParamKind(p.Spec.ParamKind, path.Child("paramKind"))...)
 	errs = append(errs, validateMatch(p.Spec.MatchConstraints, true, path.Child("matchConstraints"))...)
-	errs = append(errs, validateConditions(p.Spec.MatchConditions, path.Child("matchConditions"))...)
-	errs = append(errs, validateVariables(p.Spec.Variables, path.Child("variables"))...)
+	scope := scopeOf(p.Spec.ParamKind)
+	errs = append(errs, validateConditions(p.Spec.MatchConditions, scope, path.Child("matchConditions"))...)
+	scope, bad := validateVariables(p.Spec.Variables, scope, path.Child("variables"))
+	errs = append(errs, bad...)
 	if len(p.Spec.Validations)+len(p.Spec.AuditAnnotations) == 0 {
 		errs = append(errs, field.Required(path.Child("validations"), "validations or auditAnnotations must be non-empty"))
 	}
 	for i, v := range p.Spec.Validations {
-		errs = append(errs, validateValidation(v, path.Child("validations").Index(i))...)
+		errs = append(errs, validateValidation(v, scope, path.Child("validations").Index(i))...)
 	}
-	return append(errs, validateAnnotations(p.Name, p.Spec.AuditAnnotations, path.Child("auditAnnotations"))...)
+	return append(errs, validateAnnotations(p.Name, p.Spec.AuditAnnotations, scope, path.Child("auditAnnotations"))...)
 }
 
 func validateParamKind(k *admissionv1.ParamKind, path *field.Path) field.ErrorList {
@@ -104,7 +108,28 @@ func validateMatch(m *admissionv1.MatchResources, mustMatch bool, path *field.Pa
 	return errs
 }
 
-func validateVariables(variables []admissionv1.Variable, path *field.Path) field.ErrorList {
+// scopeOf is what the expressions of a policy may mention before it declares variables.
+func scopeOf(params *admissionv1.ParamKind) expression.Scope {
+	if params == nil {
+		return expression.Policy()
+	}
+	return expression.PolicyOfKind()
+}
+
+// validateExpression checks an expression that must be there.
+func validateExpression(text string, scope expression.Scope, want expression.Kind, path *field.Path) field.ErrorList {
+	if expression.Blank(text) {
+		return field.ErrorList{field.Required(path, "")}
+	}
+	if _, err := scope.Check(text, want); err != nil {
+		return field.ErrorList{field.Invalid(path, text, err.Error())}
+	}
+	return nil
+}
+
+// validateVariables returns the scope of the expressions that come after the variables. One that is
+// wrong is there all the same: who mentions it makes no mistake.
+func validateVariables(variables []admissionv1.Variable, scope expression.Scope, path *field.Path) (expression.Scope, field.ErrorList) {
 	var errs field.ErrorList
 	names := map[string]bool{}
 	for i, v := range variables {
@@ -118,20 +143,27 @@ func validateVariables(variables []admissionv1.Variable, path *field.Path) field
 			errs = append(errs, field.Duplicate(at.Child("name"), v.Name))
 		}
 		names[v.Name] = true
-		if strings.TrimSpace(v.Expression) == "" {
+		is := cel.DynType
+		if expression.Blank(v.Expression) {
 			errs = append(errs, field.Required(at.Child("expression"), "expression is not specified"))
+		} else if found, err := scope.Check(v.Expression, expression.Anything); err != nil {
+			errs = append(errs, field.Invalid(at.Child("expression"), v.Expression, err.Error()))
+		} else {
+			is = found
+		}
+		if with, err := scope.With(v.Name, is); err == nil {
+			scope = with
 		}
 	}
-	return errs
+	return scope, errs
 }
 
-func validateValidation(v admissionv1.Validation, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if strings.TrimSpace(v.Expression) == "" {
-		errs = append(errs, field.Required(path.Child("expression"), "expression is not specified"))
-	}
-	if v.MessageExpression != "" && strings.TrimSpace(v.MessageExpression) == "" {
-		errs = append(errs, field.Invalid(path.Child("messageExpression"), v.MessageExpression, "must be non-empty if specified"))
+func validateValidation(v admissionv1.Validation, scope expression.Scope, path *field.Path) field.ErrorList {
+	errs := validateExpression(v.Expression, scope, expression.Bool, path.Child("expression"))
+	if at := path.Child("messageExpression"); v.MessageExpression != "" && expression.Blank(v.MessageExpression) {
+		errs = append(errs, field.Invalid(at, v.MessageExpression, "must be non-empty if specified"))
+	} else if v.MessageExpression != "" {
+		errs = append(errs, validateExpression(v.MessageExpression, scope, expression.String, at)...)
 	}
 	at := path.Child("message")
 	switch {
@@ -150,7 +182,7 @@ func validateValidation(v admissionv1.Validation, path *field.Path) field.ErrorL
 	return errs
 }
 
-func validateAnnotations(policy string, annotations []admissionv1.AuditAnnotation, path *field.Path) field.ErrorList {
+func validateAnnotations(policy string, annotations []admissionv1.AuditAnnotation, scope expression.Scope, path *field.Path) field.ErrorList {
 	if len(annotations) > maxAnnotations {
 		return field.ErrorList{field.TooMany(path, len(annotations), maxAnnotations)}
 	}
@@ -167,10 +199,11 @@ func validateAnnotations(policy string, annotations []admissionv1.AuditAnnotatio
 			errs = append(errs, kind.Invalids(at.Child("key"), a.Key, utilvalidation.IsQualifiedName(policy+"/"+a.Key))...)
 		}
 		keys[a.Key] = true
-		if strings.TrimSpace(a.ValueExpression) == "" {
-			errs = append(errs, field.Required(at.Child("valueExpression"), ""))
-		} else if len(a.ValueExpression) > maxExpression {
-			errs = append(errs, field.TooLong(at.Child("valueExpression"), a.ValueExpression, maxExpression))
+		at = at.Child("valueExpression")
+		if len(a.ValueExpression) > maxExpression {
+			errs = append(errs, field.TooLong(at, a.ValueExpression, maxExpression))
+		} else {
+			errs = append(errs, validateExpression(a.ValueExpression, scope, expression.StringOrNull, at)...)
 		}
 	}
 	return errs
@@ -181,28 +214,31 @@ func validateMutatingPolicy(p *admissionv1.MutatingAdmissionPolicy) field.ErrorL
 	errs := validatePolicies(p.Spec.FailurePolicy, nil, path)
 	errs = append(errs, validateParamKind(p.Spec.ParamKind, path.Child("paramKind"))...)
 	errs = append(errs, validateMatch(p.Spec.MatchConstraints, true, path.Child("matchConstraints"))...)
-	errs = append(errs, validateConditions(p.Spec.MatchConditions, path.Child("matchConditions"))...)
-	errs = append(errs, validateVariables(p.Spec.Variables, path.Child("variables"))...)
+	scope := scopeOf(p.Spec.ParamKind)
+	errs = append(errs, validateConditions(p.Spec.MatchConditions, scope, path.Child("matchConditions"))...)
+	scope, bad := validateVariables(p.Spec.Variables, scope, path.Child("variables"))
+	errs = append(errs, bad...)
 	errs = append(errs, kind.RequiredOneOf(p.Spec.ReinvocationPolicy, path.Child("reinvocationPolicy"), admissionv1.NeverReinvocationPolicy, admissionv1.IfNeededReinvocationPolicy)...)
 	if len(p.Spec.Mutations) == 0 {
 		errs = append(errs, field.Required(path.Child("mutations"), "mutations must contain at least one item"))
 	}
 	for i, m := range p.Spec.Mutations {
-		errs = append(errs, validateMutation(m, path.Child("mutations").Index(i))...)
+		errs = append(errs, validateMutation(m, scope, path.Child("mutations").Index(i))...)
 	}
 	return errs
 }
 
-func validateMutation(m admissionv1.Mutation, path *field.Path) field.ErrorList {
+func validateMutation(m admissionv1.Mutation, scope expression.Scope, path *field.Path) field.ErrorList {
 	errs := kind.RequiredOneOf(m.PatchType, path.Child("patchType"), admissionv1.PatchTypeApplyConfiguration, admissionv1.PatchTypeJSONPatch)
 	for _, way := range []struct {
-		name       string
-		of         admissionv1.PatchType
-		set        bool
-		expression string
+		name   string
+		of     admissionv1.PatchType
+		set    bool
+		text   string
+		result expression.Kind
 	}{
-		{"applyConfiguration", admissionv1.PatchTypeApplyConfiguration, m.ApplyConfiguration != nil, expressionOf(m.ApplyConfiguration)},
-		{"jsonPatch", admissionv1.PatchTypeJSONPatch, m.JSONPatch != nil, expressionOf((*admissionv1.ApplyConfiguration)(m.JSONPatch))},
+		{"applyConfiguration", admissionv1.PatchTypeApplyConfiguration, m.ApplyConfiguration != nil, expressionOf(m.ApplyConfiguration), expression.Object},
+		{"jsonPatch", admissionv1.PatchTypeJSONPatch, m.JSONPatch != nil, expressionOf((*admissionv1.ApplyConfiguration)(m.JSONPatch)), expression.Patches},
 	} {
 		at := path.Child(way.name)
 		switch wanted := way.of == m.PatchType; {
@@ -210,8 +246,8 @@ func validateMutation(m admissionv1.Mutation, path *field.Path) field.ErrorList 
 			errs = append(errs, field.Required(at, "must be specified when patchType is "+string(way.of)))
 		case !wanted && way.set:
 			errs = append(errs, field.Invalid(at, "{"+way.name+"}", "must not be specified when patchType is "+string(m.PatchType)))
-		case wanted && strings.TrimSpace(way.expression) == "":
-			errs = append(errs, field.Required(at.Child("expression"), "expression is not specified"))
+		case wanted:
+			errs = append(errs, validateExpression(way.text, scope, way.result, at.Child("expression"))...)
 		}
 	}
 	return errs

@@ -12,6 +12,7 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/expression"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 )
 
@@ -44,7 +45,7 @@ func (h hook) validate(names map[string]bool, path *field.Path) field.ErrorList 
 	}
 	errs = append(errs, validateSelector(*h.namespaces, path.Child("namespaceSelector"))...)
 	errs = append(errs, validateSelector(*h.objects, path.Child("objectSelector"))...)
-	errs = append(errs, validateConditions(h.conditions, path.Child("matchConditions"))...)
+	errs = append(errs, validateConditions(h.conditions, expression.Request(), path.Child("matchConditions"))...)
 	return append(errs, validateClient(h.client, path.Child("clientConfig"))...)
 }
 
@@ -147,7 +148,7 @@ func validateResources(resources []string, path *field.Path) field.ErrorList {
 	return errs
 }
 
-func validateConditions(conditions []admissionv1.MatchCondition, path *field.Path) field.ErrorList {
+func validateConditions(conditions []admissionv1.MatchCondition, scope expression.Scope, path *field.Path) field.ErrorList {
 	if len(conditions) > maxConditions {
 		return field.ErrorList{field.TooMany(path, len(conditions), maxConditions)}
 	}
@@ -155,9 +156,7 @@ func validateConditions(conditions []admissionv1.MatchCondition, path *field.Pat
 	names := map[string]bool{}
 	for i, c := range conditions {
 		at := path.Index(i)
-		if strings.TrimSpace(c.Expression) == "" {
-			errs = append(errs, field.Required(at.Child("expression"), ""))
-		}
+		errs = append(errs, validateExpression(c.Expression, scope, expression.Bool, at.Child("expression"))...)
 		switch {
 		case c.Name == "":
 			errs = append(errs, field.Required(at.Child("name"), ""))

@@ -13,6 +13,7 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/expression"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 )
 
@@ -46,10 +47,14 @@ func validateSelectors(selectors []resourcev1.DeviceSelector, path *field.Path) 
 		switch {
 		case s.CEL == nil:
 			errs = append(errs, field.Required(at, ""))
-		case strings.TrimSpace(s.CEL.Expression) == "":
+		case expression.Blank(s.CEL.Expression):
 			errs = append(errs, field.Required(at.Child("expression"), ""))
 		case len(s.CEL.Expression) > resourcev1.CELSelectorExpressionMaxLength:
 			errs = append(errs, field.TooLong(at.Child("expression"), "", resourcev1.CELSelectorExpressionMaxLength))
+		default:
+			if _, err := expression.Device().Check(s.CEL.Expression, expression.Bool); err != nil {
+				errs = append(errs, field.Invalid(at.Child("expression"), s.CEL.Expression, err.Error()))
+			}
 		}
 	}
 	return errs
