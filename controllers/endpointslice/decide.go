@@ -37,6 +37,8 @@ type Plan struct {
 	Delete []*discoveryv1.EndpointSlice
 	// Lost is the number of endpoints that are there before and not after.
 	Lost, Had int
+	// Unshared is why the zones cannot have their shares of the endpoints, if they were to have them.
+	Unshared error
 }
 
 // Empty tells whether there is nothing to do.
@@ -53,6 +55,7 @@ type observed struct {
 	Pods    []*corev1.Pod                // that it selects
 	Slices  []*discoveryv1.EndpointSlice // that this controller made for it
 	Zones   map[string]string            // node → zone
+	Shares  shares                       // of the zones in all CPU
 }
 
 // decide compares the slices that a Service should have with those that it has, and changes as
@@ -61,9 +64,18 @@ func decide(o observed) Plan {
 	d := draft{observed: o}
 	if o.Service != nil && o.Service.DeletionTimestamp == nil && backends.Managed(o.Service) {
 		d.wanted = wanted(o)
+		var unshared error
+		for _, g := range d.wanted {
+			if followsTopology(o.Service) {
+				unshared = cmp.Or(unshared, g.share(o.Shares))
+			}
+		}
 		for _, family := range backends.Families(o.Service) {
 			d.family(family)
 		}
+		plan := d.finish()
+		plan.Unshared = unshared
+		return plan
 	}
 	return d.finish()
 }
@@ -135,7 +147,7 @@ func endpoint(o observed, p *corev1.Pod, address string) discoveryv1.Endpoint {
 	if hostname := backends.Hostname(o.Service, p); hostname != "" {
 		ep.Hostname = &hostname
 	}
-	if *ep.Conditions.Ready {
+	if *ep.Conditions.Ready && !followsTopology(o.Service) {
 		ep.Hints = hints(ptr.Deref(o.Service.Spec.TrafficDistribution, ""), ep)
 	}
 	return ep

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -36,6 +37,7 @@ type Controller struct {
 	pod      client.Client[*corev1.Pod]
 	slice    client.Client[*discoveryv1.EndpointSlice]
 	seen     names.Register
+	capacity capacity
 	loop     *reconcile.Loop
 }
 
@@ -50,6 +52,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		service:  client.Of[*corev1.Service](t),
 		pod:      client.Of[*corev1.Pod](t),
 		slice:    client.Of[*discoveryv1.EndpointSlice](t),
+		capacity: capacity{nodes: map[string]place{}},
 	}
 	c.loop = reconcile.New("endpointslice", c, c.cfg.Loop(4))
 	backends.IndexServices(c.services)
@@ -83,13 +86,22 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 }
 
 // nodeChanged looks at all Services again when a node turns out to be in another zone, which is
-// rare: a node's labels come with it.
+// rare: a node's labels come with it. Those that follow the topology are looked at when a zone's share changes.
 func (c *Controller) nodeChanged(old, n *corev1.Node) {
-	if n == nil || zoneOf(old) == zoneOf(n) {
+	moved := n != nil && zoneOf(old) != zoneOf(n)
+	shared := false
+	if n != nil {
+		shared = c.capacity.set(n.Name, n)
+	} else {
+		shared = c.capacity.set(old.Name, nil)
+	}
+	if !moved && !shared {
 		return
 	}
 	for _, svc := range c.services.List("", nil) {
-		c.loop.Enqueue(reconcile.Key{Namespace: svc.Namespace, Name: svc.Name})
+		if moved || followsTopology(svc) {
+			c.loop.Enqueue(reconcile.Key{Namespace: svc.Namespace, Name: svc.Name})
+		}
 	}
 }
 
@@ -113,7 +125,7 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 			o.Pods = c.pods.List(key.Namespace, labels.SelectorFromSet(svc.Spec.Selector))
 		}
 	}
-	o.Slices, o.Zones = c.slices.ByIndex(byService, key.String()), c.zones(o.Pods)
+	o.Slices, o.Zones, o.Shares = c.slices.ByIndex(byService, key.String()), c.zones(o.Pods), c.capacity.shares()
 	plan := decide(o)
 	if brake.Default.Trips(plan.Lost, plan.Had) {
 		confirmed, err := c.confirm(ctx, key, o, plan)
@@ -184,6 +196,9 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) error {
 		gone := plan.Delete[0]
 		about = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: gone.Namespace, Name: gone.Labels[discoveryv1.LabelServiceName]}}
 	}
+	if o.Service != nil {
+		c.tell(o, plan)
+	}
 	return c.cfg.Apply("endpointslice", about, control.Refs(o.Pods), plan, func() error {
 		for _, s := range plan.Create {
 			if err := c.create(ctx, o.Service, s); err != nil {
@@ -204,6 +219,19 @@ func (c *Controller) apply(ctx context.Context, o observed, plan Plan) error {
 		}
 		return errors.Join(errs...)
 	})
+}
+
+// tell says when zones begin to have their shares of the endpoints, or why they cannot.
+func (c *Controller) tell(o observed, plan Plan) {
+	hinted := slices.ContainsFunc(o.Slices, func(s *discoveryv1.EndpointSlice) bool {
+		return slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool { return e.Hints != nil })
+	})
+	switch {
+	case plan.Unshared != nil:
+		c.cfg.Eventf(o.Service, corev1.EventTypeWarning, "TopologyAwareHintsDisabled", "No zones are hinted: %v", plan.Unshared)
+	case followsTopology(o.Service) && !hinted:
+		c.cfg.Eventf(o.Service, corev1.EventTypeNormal, "TopologyAwareHintsEnabled", "Topology Aware Hints has been enabled")
+	}
 }
 
 func (c *Controller) create(ctx context.Context, svc *corev1.Service, s *discoveryv1.EndpointSlice) error {
