@@ -60,8 +60,8 @@ func TestCluster(t *testing.T) {
 	w := &world{bin: bin, kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
 	config := cluster.Config{
 		Name: *clusterName, Nodes: 2, BinDir: bin, ImageDir: filepath.Join(bin, "images"), Kubeconfig: w.kubeconfig,
-		// As short as nodes that say every ten seconds that they live allow.
-		MasterFlags: []string{"--node-monitor-grace-period=16s"},
+		// As short as nodes that say every ten seconds that they live allow, and as makes rates.
+		MasterFlags: []string{"--node-monitor-grace-period=16s", "--metric-resolution=2s", "--horizontal-pod-autoscaler-sync-period=2s"},
 	}
 	out := testWriter{t}
 	progress := cluster.NewProgress(out)
@@ -92,10 +92,16 @@ func (w *world) scenarios(t *testing.T) {
 	t.Run("volumes", w.testVolumes)
 	t.Run("streams", w.testStreams)
 	t.Run("batch", w.testBatch)
+	t.Run("nodes come and go", w.testNodesComeAndGo)
+	t.Run("key-value store", w.testKeyValue)
+	t.Run("fifty indexes", w.testFiftyIndexes)
+	t.Run("node is forgotten", w.testNodeIsForgotten)
 	t.Run("storage", w.testStorage)
 	t.Run("bad input", w.testBadInput)
 	t.Run("registry", w.testRegistry)
 	t.Run("rolling update", w.testRollingUpdate)
+	t.Run("rollouts", w.testRollouts)
+	t.Run("preemption", w.testPreemption)
 	t.Run("healing", w.testHealing)
 	t.Run("agent restart", w.testAgentRestart)
 	t.Run("master kill", w.testMasterKill)

@@ -37,13 +37,13 @@ type load struct {
 	answered atomic.Int64
 
 	mu       sync.Mutex
-	failures []string // guarded by mu
-	last     string   // guarded by mu
+	failures []string       // guarded by mu
+	versions map[string]int // guarded by mu
 }
 
 func startLoad(address string, clients int) *load {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{stop: cancel}
+	l := &load{stop: cancel, versions: map[string]int{}}
 	for range clients {
 		l.done.Go(func() {
 			for ctx.Err() == nil {
@@ -52,7 +52,8 @@ func startLoad(address string, clients int) *load {
 				if err != nil {
 					l.failures = append(l.failures, fmt.Sprintf("%s: %v", time.Now().Format("15:04:05.000"), err))
 				} else {
-					l.last = body
+					version, _, _ := strings.Cut(strings.TrimPrefix(body, "demo "), " ")
+					l.versions[version]++
 				}
 				l.mu.Unlock()
 				l.answered.Add(1)
@@ -63,11 +64,18 @@ func startLoad(address string, clients int) *load {
 	return l
 }
 
+// answeredBy counts the answers of a version.
+func (l *load) answeredBy(version string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.versions[version]
+}
+
 func (l *load) end(t *testing.T) {
 	t.Helper()
 	l.stop()
 	l.done.Wait()
-	t.Logf("%d requests, %d failed", l.answered.Load(), len(l.failures))
+	t.Logf("%d requests, %d failed; answered by %v", l.answered.Load(), len(l.failures), l.versions)
 	if len(l.failures) > 0 {
 		t.Errorf("%d of %d requests failed, the first: %s", len(l.failures), l.answered.Load(), l.failures[0])
 	}
