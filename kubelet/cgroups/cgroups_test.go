@@ -99,6 +99,24 @@ func TestPod(t *testing.T) {
 	}
 }
 
+// What the pod asks for and is limited to as a whole stands above its containers.
+func TestPodLimitsOfTheWhole(t *testing.T) {
+	one := corev1.Container{Resources: corev1.ResourceRequirements{
+		Requests: list("100m", "64Mi"), Limits: list("200m", "128Mi"),
+	}}
+	whole := &corev1.ResourceRequirements{Requests: list("1", "512Mi"), Limits: list("", "1Gi")}
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{one, {}}, Resources: whole}}
+	want := Limits{CPUShares: 1024, Memory: 1 << 30}
+	if diff := cmp.Diff(want, PodLimits(pod)); diff != "" {
+		t.Errorf("memory limited by the pod, CPU by one container of two (-want +got):\n%s", diff)
+	}
+	pod.Spec.Containers = pod.Spec.Containers[:1]
+	want.CPUQuota = 20_000
+	if diff := cmp.Diff(want, PodLimits(pod)); diff != "" {
+		t.Errorf("CPU limited by each container (-want +got):\n%s", diff)
+	}
+}
+
 func TestParseMounts(t *testing.T) {
 	const text = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 29 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct

@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // MinShares is the smallest weight the kernel accepts, for who asks for no CPU.
@@ -44,55 +46,27 @@ func Weight(shares uint64) uint64 {
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612.0-7.0/34.0)))
 }
 
-// PodLimits are the limits of a pod as a whole. Requests add up; a limit exists only if
-// every container has one. Init containers run alone, one after the other, so only the
-// largest of them counts.
+// PodLimits are the limits of a pod as a whole: those that it names itself, or else the sums of
+// its containers'. A sum is a limit only if every container has one.
 func PodLimits(pod *corev1.Pod) Limits {
-	cpuRequest := aggregate(pod, corev1.ResourceCPU, requests)
-	limits := Limits{CPUShares: Shares(cpuRequest)}
+	requests, bounds := api.PodRequests(pod), api.PodLimits(pod)
+	limits := Limits{CPUShares: Shares(requests[corev1.ResourceCPU])}
 	if bounded(pod, corev1.ResourceCPU) {
-		limits.CPUQuota = Quota(aggregate(pod, corev1.ResourceCPU, bounds))
+		limits.CPUQuota = Quota(bounds[corev1.ResourceCPU])
 	}
 	if bounded(pod, corev1.ResourceMemory) {
-		memory := aggregate(pod, corev1.ResourceMemory, bounds)
-		limits.Memory = memory.Value()
+		limits.Memory = bounds.Memory().Value()
 	}
 	return limits
 }
 
-func requests(c *corev1.Container) corev1.ResourceList { return c.Resources.Requests }
-func bounds(c *corev1.Container) corev1.ResourceList   { return c.Resources.Limits }
-
-// aggregate is what a pod needs of a resource at its neediest moment: all app containers
-// and sidecars together, or one init container beside the sidecars before it.
-func aggregate(pod *corev1.Pod, name corev1.ResourceName, of func(*corev1.Container) corev1.ResourceList) resource.Quantity {
-	var running, peak resource.Quantity // sidecars so far; the neediest init moment
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		moment := running.DeepCopy()
-		moment.Add(of(c)[name])
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			running = moment.DeepCopy()
-		}
-		if moment.Cmp(peak) > 0 {
-			peak = moment
-		}
-	}
-	for i := range pod.Spec.Containers {
-		running.Add(of(&pod.Spec.Containers[i])[name])
-	}
-	total := running
-	if peak.Cmp(total) > 0 {
-		total = peak
-	}
-	if overhead, ok := pod.Spec.Overhead[name]; ok {
-		total.Add(overhead)
-	}
-	return total
-}
-
-// bounded reports whether every container of the pod has a limit of the resource.
+// bounded reports whether the pod, or else every container of it, has a limit of the resource.
 func bounded(pod *corev1.Pod, name corev1.ResourceName) bool {
+	if r := pod.Spec.Resources; r != nil {
+		if q := r.Limits[name]; !q.IsZero() {
+			return true
+		}
+	}
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
 			if q, ok := list[i].Resources.Limits[name]; !ok || q.IsZero() {
@@ -103,34 +77,12 @@ func bounded(pod *corev1.Pod, name corev1.ResourceName) bool {
 	return true
 }
 
-// QOSClass is the pod's class: what its status says, else what its containers' requests
-// and limits make it.
+// QOSClass is the pod's class: what its status says, else what its requests and limits make it.
 func QOSClass(pod *corev1.Pod) corev1.PodQOSClass {
 	if pod.Status.QOSClass != "" {
 		return pod.Status.QOSClass
 	}
-	guaranteed, besteffort := true, true
-	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			r := list[i].Resources
-			for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-				request, limit := r.Requests[name], r.Limits[name]
-				if !request.IsZero() || !limit.IsZero() {
-					besteffort = false
-				}
-				if limit.IsZero() || (!request.IsZero() && request.Cmp(limit) != 0) {
-					guaranteed = false
-				}
-			}
-		}
-	}
-	switch {
-	case besteffort:
-		return corev1.PodQOSBestEffort
-	case guaranteed:
-		return corev1.PodQOSGuaranteed
-	}
-	return corev1.PodQOSBurstable
+	return api.PodQOS(pod)
 }
 
 // SwapAccounting reports whether the kernel can limit swap separately from memory.

@@ -87,10 +87,8 @@ func validateResize(p, old *corev1.Pod) field.ErrorList {
 		}
 		errs = append(errs, resized(&is.Resources, &was.Resources, at.Child("resources"))...)
 	}
-	if is, was := p.Spec.Resources, old.Spec.Resources; is != nil && was != nil {
-		errs = append(errs, resized(is, was, path.Child("resources"))...)
-	} else if is != nil {
-		errs = append(errs, field.Forbidden(path.Child("resources"), "pod-level resources cannot be added to a pod that has none"))
+	if !equality.Semantic.DeepEqual(p.Spec.Resources, old.Spec.Resources) {
+		errs = append(errs, field.Forbidden(path.Child("resources"), "the nodes resize containers, not a pod as a whole; make the pod anew"))
 	}
 	if api.PodQOS(p) != api.PodQOS(old) {
 		errs = append(errs, field.Invalid(path, api.PodQOS(p), "Pod QOS Class may not change as a result of resizing"))

@@ -29,8 +29,6 @@ var podNotices = []struct {
 		"no node runs Windows; the pod will be refused by its node"},
 	{"resourceClaims", func(s *corev1.PodSpec) bool { return len(s.ResourceClaims) > 0 },
 		wontSchedule},
-	{"resources", func(s *corev1.PodSpec) bool { return s.Resources != nil },
-		"counted by the scheduler; the nodes enforce only what containers ask for and are limited to"},
 	{"schedulingGroup", func(s *corev1.PodSpec) bool { return s.SchedulingGroup != nil },
 		"pods are scheduled one by one"},
 	{"evictionResponders", func(s *corev1.PodSpec) bool { return len(s.EvictionResponders) > 0 },
