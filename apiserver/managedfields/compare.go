@@ -1,7 +1,6 @@
 package managedfields
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"reflect"
@@ -10,8 +9,9 @@ import (
 	"strings"
 	"sync"
 
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/miniorch/miniorch/apiserver/alike"
 )
 
 // errUnusual is about values that the walk does not understand: the library must.
@@ -456,17 +456,21 @@ func equal(a, b reflect.Value) bool {
 		if a.IsNil() || b.IsNil() {
 			return a.IsNil() == b.IsNil()
 		}
-		if a.Kind() == reflect.Slice && a.Type().Elem().Kind() == reflect.Uint8 {
-			return bytes.Equal(a.Bytes(), b.Bytes())
+	case reflect.Struct:
+		if t, ok := timeOf(a); ok { // stored to the second
+			u, _ := timeOf(b)
+			return t.IsZero() == u.IsZero() && (t.IsZero() || t.Unix() == u.Unix())
 		}
 	}
-	if a.CanAddr() && b.CanAddr() {
-		a, b = a.Addr(), b.Addr() // an interface holds a pointer without copying
-	}
-	x, y := a.Interface(), b.Interface()
-	if t, ok := x.(*metav1.Time); ok { // stored to the second
-		u := y.(*metav1.Time)
-		return t.IsZero() == u.IsZero() && (t.IsZero() || t.Unix() == u.Unix())
-	}
-	return apiequality.Semantic.DeepEqual(x, y)
+	return alike.Values(a, b)
 }
+
+// timeOf returns the Time that v is, if it is one.
+func timeOf(v reflect.Value) (t *metav1.Time, ok bool) {
+	if !v.CanAddr() || v.Type() != timeType {
+		return nil, false
+	}
+	return v.Addr().Interface().(*metav1.Time), true
+}
+
+var timeType = reflect.TypeFor[metav1.Time]()

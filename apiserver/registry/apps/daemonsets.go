@@ -3,7 +3,6 @@ package apps
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -11,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -84,7 +84,7 @@ func prepareDaemonSetCreate(d *appsv1.DaemonSet) {
 func prepareDaemonSetUpdate(d, old *appsv1.DaemonSet) {
 	d.Status = old.Status
 	d.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(d.Spec, old.Spec) {
+	if !alike.Equal(&d.Spec, &old.Spec) {
 		d.Generation++
 	}
 }
@@ -148,7 +148,7 @@ func validateDaemonSetStatus(d, old *appsv1.DaemonSet) field.ErrorList {
 }
 
 func warnDaemonSet(d, old *appsv1.DaemonSet, isUpdate bool) []string {
-	if isUpdate && equality.Semantic.DeepEqual(d.Spec.Template, old.Spec.Template) {
+	if isUpdate && alike.Equal(&d.Spec.Template, &old.Spec.Template) {
 		return nil
 	}
 	return podspec.WarnPodSpec(&d.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -89,7 +90,7 @@ func prepareDeploymentCreate(d *appsv1.Deployment) {
 func prepareDeploymentUpdate(d, old *appsv1.Deployment) {
 	d.Status = old.Status
 	d.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(d.Spec, old.Spec) || !equality.Semantic.DeepEqual(d.Annotations, old.Annotations) {
+	if !alike.Equal(&d.Spec, &old.Spec) || !equality.Semantic.DeepEqual(d.Annotations, old.Annotations) {
 		d.Generation++
 	}
 }
@@ -100,7 +101,7 @@ func prepareDeploymentStatus(d, old *appsv1.Deployment) {
 }
 
 func warnDeployment(d, old *appsv1.Deployment, isUpdate bool) []string {
-	if isUpdate && equality.Semantic.DeepEqual(d.Spec.Template, old.Spec.Template) {
+	if isUpdate && alike.Equal(&d.Spec.Template, &old.Spec.Template) {
 		return nil
 	}
 	return podspec.WarnPodSpec(&d.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))

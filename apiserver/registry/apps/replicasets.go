@@ -5,13 +5,13 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -79,7 +79,7 @@ func prepareReplicaSetCreate(rs *appsv1.ReplicaSet) {
 func prepareReplicaSetUpdate(rs, old *appsv1.ReplicaSet) {
 	rs.Status = old.Status
 	rs.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(rs.Spec, old.Spec) {
+	if !alike.Equal(&rs.Spec, &old.Spec) {
 		rs.Generation++
 	}
 }
@@ -99,7 +99,7 @@ func validateReplicaSetStatus(rs, _ *appsv1.ReplicaSet) field.ErrorList {
 }
 
 func warnReplicaSet(rs, old *appsv1.ReplicaSet, isUpdate bool) []string {
-	if isUpdate && equality.Semantic.DeepEqual(rs.Spec.Template, old.Spec.Template) {
+	if isUpdate && alike.Equal(&rs.Spec.Template, &old.Spec.Template) {
 		return nil
 	}
 	return podspec.WarnPodSpec(&rs.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))

@@ -5,7 +5,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -107,13 +107,13 @@ func prepareStatefulSetCreate(s *appsv1.StatefulSet) {
 func prepareStatefulSetUpdate(s, old *appsv1.StatefulSet) {
 	s.Status = old.Status
 	s.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(s.Spec, old.Spec) {
+	if !alike.Equal(&s.Spec, &old.Spec) {
 		s.Generation++
 	}
 }
 
 func warnStatefulSet(s, old *appsv1.StatefulSet, isUpdate bool) []string {
-	if isUpdate && equality.Semantic.DeepEqual(s.Spec.Template, old.Spec.Template) {
+	if isUpdate && alike.Equal(&s.Spec.Template, &old.Spec.Template) {
 		return nil
 	}
 	return podspec.WarnPodSpec(&s.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))

@@ -10,7 +10,6 @@ import (
 	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -88,7 +88,7 @@ func prepareCronJobCreate(c *batchv1.CronJob) {
 func prepareCronJobUpdate(c, old *batchv1.CronJob) {
 	c.Status = old.Status
 	c.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(c.Spec, old.Spec) {
+	if !alike.Equal(&c.Spec, &old.Spec) {
 		c.Generation++
 	}
 }

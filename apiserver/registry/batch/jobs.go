@@ -9,7 +9,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -154,7 +154,7 @@ func prepareJobCreate(j *batchv1.Job) {
 func prepareJobUpdate(j, old *batchv1.Job) {
 	j.Status = old.Status
 	j.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(j.Spec, old.Spec) {
+	if !alike.Equal(&j.Spec, &old.Spec) {
 		j.Generation++
 	}
 }

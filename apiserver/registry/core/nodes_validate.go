@@ -9,6 +9,7 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 )
@@ -112,7 +113,7 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	rest := n.Spec.DeepCopy()
 	rest.PodCIDR, rest.PodCIDRs, rest.ProviderID = old.Spec.PodCIDR, old.Spec.PodCIDRs, old.Spec.ProviderID
 	rest.Taints, rest.Unschedulable = old.Spec.Taints, old.Spec.Unschedulable
-	if !equality.Semantic.DeepEqual(*rest, old.Spec) {
+	if !alike.Equal(rest, &old.Spec) {
 		errs = append(errs, field.Forbidden(path, "node updates may only change labels, taints, or capacity"))
 	}
 	return errs

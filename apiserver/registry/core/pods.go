@@ -4,11 +4,11 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -92,7 +92,7 @@ func preparePodCreate(p *corev1.Pod) {
 func preparePodUpdate(p, old *corev1.Pod) {
 	p.Status = old.Status
 	p.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(p.Spec, old.Spec) {
+	if !alike.Equal(&p.Spec, &old.Spec) {
 		p.Generation++
 	}
 }
@@ -123,7 +123,7 @@ func podGracePeriod(p *corev1.Pod, asked *int64) int64 {
 }
 
 func warnPod(p, old *corev1.Pod, isUpdate bool) []string {
-	if isUpdate && equality.Semantic.DeepEqual(p.Spec, old.Spec) {
+	if isUpdate && alike.Equal(&p.Spec, &old.Spec) {
 		return nil
 	}
 	return podspec.WarnPodSpec(&p.Spec, field.NewPath("spec"))

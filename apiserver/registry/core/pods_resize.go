@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -55,7 +56,7 @@ func keepPod(p, old *corev1.Pod) {
 
 func countSpec(p, old *corev1.Pod) {
 	p.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(p.Spec, old.Spec) {
+	if !alike.Equal(&p.Spec, &old.Spec) {
 		p.Generation++
 	}
 }

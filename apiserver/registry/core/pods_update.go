@@ -10,6 +10,7 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 )
@@ -22,6 +23,9 @@ const fixedSpec = "pod updates may not change fields other than `spec.containers
 // validatePodUpdate allows the few changes that a pod can follow. It checks those, puts
 // the old values into a copy, and wants the rest to be the same.
 func validatePodUpdate(p, old *corev1.Pod) field.ErrorList {
+	if alike.Equal(&p.Spec, &old.Spec) {
+		return nil
+	}
 	path := field.NewPath("spec")
 	var errs field.ErrorList
 	if len(p.Spec.Containers) != len(old.Spec.Containers) {
@@ -44,7 +48,7 @@ func validatePodUpdate(p, old *corev1.Pod) field.ErrorList {
 	if len(old.Spec.SchedulingGates) > 0 {
 		errs = append(errs, validateGatedUpdate(rest, &old.Spec, path)...)
 	}
-	if !equality.Semantic.DeepEqual(*rest, old.Spec) {
+	if !alike.Equal(rest, &old.Spec) {
 		errs = append(errs, field.Forbidden(path, fixedSpec+"\n"+differences(&old.Spec, rest)))
 	}
 	return errs

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -13,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/registry/podspec"
 	"github.com/miniorch/miniorch/apiserver/resource"
@@ -104,7 +104,7 @@ func prepareReplicationControllerCreate(rc *corev1.ReplicationController) {
 func prepareReplicationControllerUpdate(rc, old *corev1.ReplicationController) {
 	rc.Status = old.Status
 	rc.Generation = old.Generation
-	if !equality.Semantic.DeepEqual(rc.Spec, old.Spec) {
+	if !alike.Equal(&rc.Spec, &old.Spec) {
 		rc.Generation++
 	}
 }
@@ -137,7 +137,7 @@ func validateReplicationControllerStatus(rc, _ *corev1.ReplicationController) fi
 }
 
 func warnReplicationController(rc, old *corev1.ReplicationController, isUpdate bool) []string {
-	if rc.Spec.Template == nil || isUpdate && equality.Semantic.DeepEqual(rc.Spec.Template, old.Spec.Template) {
+	if rc.Spec.Template == nil || isUpdate && alike.Equal(&rc.Spec.Template, &old.Spec.Template) {
 		return nil
 	}
 	return podspec.WarnPodSpec(&rc.Spec.Template.Spec, field.NewPath("spec", "template", "spec"))

@@ -118,9 +118,6 @@ type Cache struct {
 	advanced chan struct{}         // guarded by mu; closed at the next progress, nil if nobody waits
 	stopped  bool                  // guarded by mu
 
-	oneSharer sync.Once
-	sharer    *sharer // set by oneSharer
-
 	recalls  chan *recall // to Run
 	progress progressAsker
 }

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/storage"
-	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // Waits between attempts to reach the store.
@@ -170,15 +170,9 @@ func (c *Cache) decode(key string, value []byte, revision int64, like *Item) *It
 		return nil
 	}
 	if like != nil {
-		c.sharerOf(obj).share(obj, like.Object)
+		alike.Share(obj, like.Object)
 	}
 	return &Item{Key: key, Object: obj, Revision: revision, size: len(value), budget: c.cfg.Budget}
-}
-
-// sharerOf returns the sharer of the cache's type, which the first object tells.
-func (c *Cache) sharerOf(obj api.Object) *sharer {
-	c.oneSharer.Do(func() { c.sharer = newSharer(obj) })
-	return c.sharer
 }
 
 // neighbour is the item whose key is next before the given one; nil if there is none.
@@ -260,7 +254,7 @@ func (c *Cache) changeOf(old, item *Item, revision int64) *change {
 
 // at returns the same object under a later revision.
 func (it *Item) at(revision int64) *Item {
-	obj := copyTop(it.Object)
+	obj := alike.CopyTop(it.Object)
 	obj.SetResourceVersion(strconv.FormatInt(revision, 10))
 	return &Item{Key: it.Key, Object: obj, Revision: revision, size: it.size, budget: it.budget}
 }

@@ -6,6 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -166,5 +169,36 @@ func TestForgottenItemsFreeTheBudget(t *testing.T) {
 	}
 	if now := f.cache.cfg.Budget.Used(); now != used {
 		t.Errorf("events that the cache has forgotten took %d bytes", now-used)
+	}
+}
+
+// Items share what is equal with what they were before, and with their neighbours.
+func TestItemsShare(t *testing.T) {
+	f := withMemory(t)
+	containers := func(name string) *corev1.Container {
+		it, _ := f.cache.Get(prefix + name)
+		return unsafe.SliceData(it.Object.(*corev1.Pod).Spec.Containers)
+	}
+	write := func(name, node string) {
+		pod := realPod(1)
+		pod.Name, pod.Spec.NodeName = name, node
+		v, err := podCodec.Encode(prefix+name, pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.waitFor(force(t, f.store, prefix+name, v))
+	}
+	write("a", "")
+	first := containers("a")
+	write("a", "n")
+	write("b", "")
+	if containers("a") != first || containers("b") != first {
+		t.Error("equal containers are in memory more than once")
+	}
+	again := begin(t, f.store, config())
+	a, _ := again.cache.Get(prefix + "a")
+	b, _ := again.cache.Get(prefix + "b")
+	if unsafe.SliceData(a.Object.(*corev1.Pod).Spec.Containers) != unsafe.SliceData(b.Object.(*corev1.Pod).Spec.Containers) {
+		t.Error("after a start, equal containers are in memory more than once")
 	}
 }
