@@ -31,7 +31,7 @@ func (s *Server) serve(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           s.handler,
 		TLSConfig:         s.tlsConfig(),
-		ReadHeaderTimeout: readHeaderTimeout,
+		ReadHeaderTimeout: min(readHeaderTimeout, s.cfg.RequestTimeout),
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},

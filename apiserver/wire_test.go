@@ -1,16 +1,12 @@
 package apiserver_test
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -148,56 +144,6 @@ func TestPathsStayWhereTheyAre(t *testing.T) {
 			if a.StatusCode < 400 || bytes.Contains(a.body, []byte("Z29sZA")) {
 				t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 			}
-		}
-	}
-}
-
-// TestSlowBody: who sends a body too slowly loses its place and is told why.
-func TestSlowBody(t *testing.T) {
-	c := startCluster(t, func(cfg *apiserver.Config) { cfg.RequestTimeout = 300 * time.Millisecond })
-	cert := must(c.security.Admin.TLS())(t)
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(c.url, "https://"), &tls.Config{RootCAs: c.security.CA.Pool(), Certificates: []tls.Certificate{cert}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusGatewayTimeout {
-		t.Errorf("%s", resp.Status)
-	}
-}
-
-// TestKeptConnection: the bounds of one request do not reach the next on its connection.
-func TestKeptConnection(t *testing.T) {
-	limit := 2 * time.Second
-	c := startCluster(t, func(cfg *apiserver.Config) { cfg.RequestTimeout = limit })
-	cert := must(c.security.Admin.TLS())(t)
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(c.url, "https://"), &tls.Config{RootCAs: c.security.CA.Pool(), Certificates: []tls.Certificate{cert}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	reader := bufio.NewReader(conn)
-	for i := range 2 {
-		if i > 0 {
-			time.Sleep(limit * 5 / 4) // the network's deadlines know no other clock
-		}
-		body := fmt.Sprintf(`{"metadata":{"name":"ns%d"}}`, i)
-		fmt.Fprintf(conn, "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-		resp, err := http.ReadResponse(reader, nil)
-		if err != nil {
-			t.Fatalf("request %d: %v", i, err)
-		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusCreated {
-			t.Errorf("request %d: %s", i, resp.Status)
 		}
 	}
 }

@@ -41,6 +41,7 @@ func connectVerbs(t target, r *http.Request, verb string) []string {
 }
 
 func (h *Handler) connect(w http.ResponseWriter, r *http.Request, s *served, query url.Values) error {
+	unhurried(w)
 	if s.subresource == "proxy" {
 		return h.proxy(w, r, s)
 	}

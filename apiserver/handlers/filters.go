@@ -31,11 +31,12 @@ const (
 func (h *Handler) filters(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := h.cfg.Clock.Now()
+		hurry(w, h.cfg.RequestTimeout)
 		id := auditID(r)
 		w.Header().Set(auditHeader, id)
-		rec := &recorder{ResponseWriter: w}
 		ctx, warnings := warning.With(r.Context())
-		ctx = context.WithValue(ctx, requestKey{}, &requestState{warnings: warnings, record: rec})
+		rec := &recorder{ResponseWriter: w, warnings: warnings}
+		ctx = context.WithValue(ctx, requestKey{}, &requestState{})
 		r = r.WithContext(ctx)
 		defer h.finish(rec, r, id, start)
 		h.authenticated(rec, r, next)
@@ -53,10 +54,8 @@ func auditID(r *http.Request) string {
 
 // requestState is what is learnt about a request on its way.
 type requestState struct {
-	warnings *warning.Recorder
-	record   *recorder
-	verb     string
-	target   target
+	verb   string
+	target target
 }
 
 type requestKey struct{}
@@ -195,8 +194,7 @@ func (h *Handler) path(next http.Handler) http.Handler {
 	})
 }
 
-// limited runs a request that must end soon: with a deadline, and only so many at once. A
-// client that sends its body or reads its answer too slowly does not keep its place.
+// limited runs a request that must end soon: with a deadline, and only so many at once.
 func (h *Handler) limited(w http.ResponseWriter, r *http.Request, do func(*http.Request) error) error {
 	timeout, err := h.timeout(r)
 	if err != nil {
@@ -212,7 +210,6 @@ func (h *Handler) limited(w http.ResponseWriter, r *http.Request, do func(*http.
 	defer func() { <-slots }()
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	defer patience(w, h.cfg.RequestTimeout)()
 	return do(r.WithContext(ctx))
 }
 
@@ -233,15 +230,28 @@ func (h *Handler) timeout(r *http.Request) (time.Duration, error) {
 	return limit, nil
 }
 
-// patience bounds how long reading from and writing to the client may take. The returned
-// function gives writing back its time, which a kept connection would otherwise not have;
-// reading keeps its bound, as the server still discards what is left of the body. The
-// network's deadlines are in real time, whatever the clock.
-func patience(w http.ResponseWriter, limit time.Duration) (end func()) {
+// hurry bounds how long reading from and writing to the client may take: one that sends its body or
+// reads its answer too slowly keeps nothing here busy, whoever it is. The bounds outlast the request,
+// as the server still discards what is left of the body and sends what is left of the answer; the next
+// one on the connection brings its own. The network's deadlines are in real time, whatever the clock.
+func hurry(w http.ResponseWriter, limit time.Duration) {
 	control, deadline := http.NewResponseController(w), time.Now().Add(limit)
 	// Writers that are no connection have no deadlines and need none.
 	_, _ = control.SetReadDeadline(deadline), control.SetWriteDeadline(deadline.Add(farewell))
-	return func() { _ = control.SetWriteDeadline(time.Time{}) }
+}
+
+// unhurried lifts these bounds from a request that lasts as long as its client wants.
+func unhurried(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
+}
+
+// Unhurried is next for those who may take longer than other requests.
+func Unhurried(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		unhurried(w)
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (h *Handler) acquire(ctx context.Context, slots chan struct{}) error {
@@ -262,13 +272,12 @@ func (h *Handler) acquire(ctx context.Context, slots chan struct{}) error {
 	}
 }
 
-// sendWarnings puts what was worth a warning into the answer's header.
-func sendWarnings(w http.ResponseWriter, r *http.Request) {
-	s := stateOf(r)
-	if s.warnings == nil {
-		return
-	}
-	for _, text := range s.warnings.Warnings() {
-		w.Header().Add("Warning", `299 - "`+headerSafe.Replace(text)+`"`)
+// addWarnings puts what was worth a warning into an answer's header.
+func addWarnings(h http.Header, warnings *warning.Recorder) {
+	for _, text := range warnings.Warnings() {
+		h.Add("Warning", `299 - "`+headerSafe.Replace(text)+`"`)
 	}
 }
+
+// headerSafe makes a text fit for one header.
+var headerSafe = strings.NewReplacer("\\", "\\\\", `"`, `\"`, "\n", " ", "\r", " ", "\t", " ")

@@ -90,6 +90,10 @@ func FuzzDeleteOptions(f *testing.F) {
 
 // patterns say what the paths of resources look like, in the router's language.
 var patterns = []string{
+	"/{watch:watch}/{resource}",
+	"/{watch:watch}/{resource}/{name}",
+	"/{watch:watch}/namespaces/{namespace}/{resource}",
+	"/{watch:watch}/namespaces/{namespace}/{resource}/{name}",
 	"/{resource}",
 	"/{resource}/{name}",
 	"/namespaces/{namespace}/{resource}",
@@ -106,6 +110,7 @@ func FuzzPath(f *testing.F) {
 	for _, seed := range []string{
 		"/api/v1/pods", "/api/v1/namespaces/a", "/api/v1/namespaces/a/pods", "/api/v1/namespaces/a/pods/b/status", "/api/v1/namespaces/a/status",
 		"/apis/apps/v1/namespaces/a/deployments/b/scale", "/api/v1/nodes/n/proxy/a//b/", "/api/v1/namespaces/a/services/b/proxy/", "/api/v1/namespaces/a/services/b/proxy",
+		"/api/v1/watch/pods", "/api/v1/watch/namespaces/a/pods/b", "/api/v1/watch/namespaces/a", "/api/v1/watch/namespaces/a/pods/b/status", "/api/v1/watch", "/apis/apps/v1/watch/nodes/a/proxy/b",
 		"/api/v1/namespaces/a/pods/b/log/x", "/api/v1/pods/b/proxy/x", "/api/v1/", "/api//pods", "/apis/apps/v1", "/apis//v1/pods", "/api/v1/namespaces//pods", "/api/v1/namespaces/",
 		"/api/v1/pods/..", "/api/v1/pods/%2e%2e", "/api/v1/pods/a%2fb", "/api/v1/pods/%00", "/api/v1/pods/a%5cb", "/api/v1/pods/%25", "/api/v1/pods/%ff", "/api/v1/nodes/n/proxy/%2e%2e/x",
 	} {
@@ -131,7 +136,7 @@ func FuzzPath(f *testing.F) {
 			return
 		}
 		v := match.Vars
-		if want := (target{v["group"], v["version"], v["namespace"], v["resource"], v["name"], v["subresource"], v["path"]}); sent != want {
+		if want := (target{v["group"], v["version"], v["namespace"], v["resource"], v["name"], v["subresource"], v["path"], v["watch"] != ""}); sent != want {
 			t.Fatalf("%q is %+v, the patterns say %+v", path, sent, want)
 		}
 		got, err := sent.decoded()

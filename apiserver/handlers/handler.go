@@ -19,6 +19,7 @@ import (
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/apiserver/rest"
 	"github.com/miniorch/miniorch/apiserver/storage/watchcache"
+	"github.com/miniorch/miniorch/apiserver/warning"
 )
 
 // Config tunes a Handler. All but the marked fields must be set.
@@ -168,9 +169,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, sent target) err
 	if err != nil {
 		return err
 	}
-	isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
-	isWatch := isRead && t.subresource == "" && wantsWatch(query)
-	verb, known := t.verb(r, isWatch)
+	verb, known := t.verb(r, query)
 	connect := isConnect(t)
 	needed := []string{verb}
 	if connect {
@@ -199,10 +198,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, sent target) err
 	if !known {
 		return methodNotAllowed(t, r.Method)
 	}
+	warning.Add(r.Context(), s.desc.Deprecated)
 	if connect {
 		return h.connect(w, r, s, query)
 	}
-	if isWatch {
+	if verb == "watch" {
 		return h.watch(w, r, s, query)
 	}
 	return h.limited(w, r, func(r *http.Request) error { return h.dispatch(w, r, s, verb, query) })

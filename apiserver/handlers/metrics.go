@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/miniorch/miniorch/apiserver/warning"
 )
 
 // metrics count requests under the names that dashboards for Kubernetes know.
@@ -86,22 +88,28 @@ func (m *metrics) of(k seriesKey) *series {
 	return made
 }
 
-// recorder remembers the code of an answer.
+// recorder remembers the code of an answer, and puts the request's warnings into its header.
 type recorder struct {
 	http.ResponseWriter
-	code int
+	warnings *warning.Recorder
+	code     int
 }
 
+// WriteHeader implements http.ResponseWriter.
 func (rec *recorder) WriteHeader(code int) {
 	if rec.code == 0 || rec.code < 200 {
 		rec.code = code
+		if code >= 200 {
+			addWarnings(rec.Header(), rec.warnings)
+		}
 	}
 	rec.ResponseWriter.WriteHeader(code)
 }
 
+// Write implements http.ResponseWriter.
 func (rec *recorder) Write(b []byte) (int, error) {
 	if rec.code == 0 {
-		rec.code = http.StatusOK
+		rec.WriteHeader(http.StatusOK)
 	}
 	return rec.ResponseWriter.Write(b)
 }

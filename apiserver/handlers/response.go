@@ -189,7 +189,11 @@ func (b *body) close() {
 // compresses reports whether to compress for this client. On one host the bytes travel
 // faster than they can be compressed.
 func compresses(r *http.Request) bool {
-	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	wanted := false
+	for accepted := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		wanted = wanted || strings.TrimSpace(accepted) == "gzip"
+	}
+	if !wanted {
 		return false
 	}
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

@@ -46,7 +46,6 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
 	}
-	sendWarnings(w, r)
 	writeObject(w, r, int(status.Code), f, status)
 }
 

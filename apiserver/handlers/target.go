@@ -19,12 +19,14 @@ type target struct {
 	name           string
 	subresource    string
 	path           string // behind a proxy, as it was sent; with its first slash
+	watch          bool   // the path itself asks for a watch
 }
 
 // splitTarget takes the path of a resource's URL apart, as it was sent:
 //
 //	/api/VERSION/… and /apis/GROUP/VERSION/…, followed by
-//	[namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]], behind a proxy by any further path
+//	[namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]], behind a proxy by any further path, or
+//	watch/[namespaces/NAMESPACE/]RESOURCE[/NAME], as clients of long ago ask for a watch
 //
 // ok is false for what cannot be one. What exists is looked up in the registry, so that
 // kinds can be added while the server runs.
@@ -41,6 +43,9 @@ func splitTarget(path string) (t target, ok bool) {
 	if t.version, rest, ok = strings.Cut(rest, "/"); !ok || t.version == "" {
 		return t, false
 	}
+	if below, asked := strings.CutPrefix(rest, "watch/"); asked {
+		t.watch, rest = true, below
+	}
 	if below, in := strings.CutPrefix(rest, "namespaces/"); in {
 		if namespace, inside, deeper := strings.Cut(below, "/"); deeper {
 			if t.namespace, rest = namespace, inside; namespace == "" {
@@ -53,11 +58,11 @@ func splitTarget(path string) (t target, ok bool) {
 		if *part, rest, more = strings.Cut(rest, "/"); *part == "" {
 			return t, false
 		} else if !more {
-			return t, true
+			return t, !t.watch || t.subresource == ""
 		}
 	}
 	t.path = "/" + rest
-	return t, t.subresource == "proxy" &&
+	return t, !t.watch && t.subresource == "proxy" &&
 		(t.namespace != "" && (t.resource == "pods" || t.resource == "services") || t.namespace == "" && t.resource == "nodes")
 }
 
@@ -117,7 +122,7 @@ func plainPath(encoded string) bool {
 // namespacesThemselves reads /api/v1/namespaces/NAME/status and /finalize, which look like a
 // collection in a namespace, as what they are.
 func (t target) namespacesThemselves() target {
-	core := t.group == "" && t.version == "v1"
+	core := t.group == "" && t.version == "v1" && !t.watch
 	if core && t.namespace != "" && t.name == "" && (t.resource == "status" || t.resource == "finalize") {
 		return target{version: t.version, resource: "namespaces", name: t.namespace, subresource: t.resource}
 	}
@@ -140,18 +145,20 @@ func (t target) attributes(user auth.User, verb string) auth.Attributes {
 	}
 }
 
-// verb names what the request does. ok is false for methods that nothing has.
-func (t target) verb(r *http.Request, watch bool) (verb string, ok bool) {
-	collection := t.name == ""
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		switch {
-		case collection && watch:
-			return "watch", true
-		case collection:
-			return "list", true
-		}
+// verb names what the request does. ok is false for methods that nothing, or not this path, has.
+func (t target) verb(r *http.Request, query url.Values) (verb string, ok bool) {
+	collection, reads := t.name == "", r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case t.watch:
+		return "watch", reads
+	case reads && collection && wantsWatch(query):
+		return "watch", true
+	case reads && collection:
+		return "list", true
+	case reads:
 		return "get", true
+	}
+	switch r.Method {
 	case http.MethodPost:
 		return "create", true
 	case http.MethodPut:

@@ -68,9 +68,9 @@ func (h *Handler) toKubelet(w http.ResponseWriter, r *http.Request, pod *corev1.
 		return tunnel(ctx, w, response, conn, reader)
 	case code == http.StatusOK:
 		if isWebSocket(r) { // a log
-			return logWebSocket(w, r, response.Body, cancel)
+			return h.logWebSocket(w, r, response.Body, cancel)
 		}
-		stream(w, response)
+		h.stream(w, response)
 		return nil
 	case code >= 400:
 		return complaint(response)
@@ -148,7 +148,7 @@ func complaint(response *http.Response) error {
 }
 
 // stream copies a body as it comes: a follower wants each line at once.
-func stream(w http.ResponseWriter, response *http.Response) {
+func (h *Handler) stream(w http.ResponseWriter, response *http.Response) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.Header().Set("Cache-Control", "no-cache, private")
 	w.WriteHeader(http.StatusOK)
@@ -158,7 +158,7 @@ func stream(w http.ResponseWriter, response *http.Response) {
 	for {
 		n, err := response.Body.Read(buf)
 		if n > 0 {
-			_ = control.SetWriteDeadline(time.Now().Add(stalledAfter))
+			_ = control.SetWriteDeadline(time.Now().Add(h.cfg.RequestTimeout))
 			if _, writeErr := w.Write(buf[:n]); writeErr != nil || control.Flush() != nil {
 				return
 			}

@@ -20,10 +20,6 @@ import (
 // is added so that watches which began together do not end together.
 const minWatch = 30 * time.Minute
 
-// stalledAfter is how long a client may take to read what has happened. One that takes longer
-// is cut off, so that it does not hold memory for ever.
-const stalledAfter = time.Minute
-
 // flushBytes is how much a busy watch may gather before it is sent.
 const flushBytes = 64 << 10
 
@@ -57,6 +53,7 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, t *served, query
 		return err
 	}
 	defer events.Stop()
+	unhurried(w)
 	fr := &frames{h: h, t: t, f: f, include: include}
 	h.metrics.watches.WithLabelValues(t.desc.Group, t.desc.Name).Inc()
 	defer h.metrics.watches.WithLabelValues(t.desc.Group, t.desc.Name).Dec()
@@ -100,7 +97,8 @@ func streamWatch(ctx context.Context, w http.ResponseWriter, events *rest.Watch,
 			}
 			return nil
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(stalledAfter))
+		// Who takes longer to read what has happened is cut off, and holds no memory for ever.
+		_ = control.SetWriteDeadline(time.Now().Add(fr.h.cfg.RequestTimeout))
 		if !writeBurst(w, events, fr, e) || control.Flush() != nil {
 			return nil
 		}

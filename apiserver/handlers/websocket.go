@@ -87,7 +87,7 @@ var logProtocols = []string{"binary.k8s.io", "base64.binary.k8s.io"}
 
 // logWebSocket sends a log as messages. It calls stop, which must end from, when the client is
 // gone.
-func logWebSocket(w http.ResponseWriter, r *http.Request, from io.Reader, stop func()) error {
+func (h *Handler) logWebSocket(w http.ResponseWriter, r *http.Request, from io.Reader, stop func()) error {
 	upgrader := websocket.Upgrader{HandshakeTimeout: webSocketWriteTimeout, Subprotocols: logProtocols}
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
@@ -113,7 +113,7 @@ func logWebSocket(w http.ResponseWriter, r *http.Request, from io.Reader, stop f
 			if text {
 				kind, message = websocket.TextMessage, base64.StdEncoding.AppendEncode(nil, message)
 			}
-			_ = conn.SetWriteDeadline(time.Now().Add(stalledAfter))
+			_ = conn.SetWriteDeadline(time.Now().Add(h.cfg.RequestTimeout))
 			if conn.WriteMessage(kind, message) != nil {
 				return nil
 			}

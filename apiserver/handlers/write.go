@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,7 +61,6 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, s *served, quer
 	if err != nil {
 		return err
 	}
-	sendWarnings(w, r)
 	h.writeItem(w, r, http.StatusCreated, f, s, it)
 	return nil
 }
@@ -72,7 +70,6 @@ func (h *Handler) createSubresource(w http.ResponseWriter, r *http.Request, s *s
 	if err != nil {
 		return err
 	}
-	sendWarnings(w, r)
 	if s.subresource == "binding" || s.subresource == "eviction" { // nothing to show but that it is done
 		writeObject(w, r, http.StatusCreated, f, success(nil, http.StatusCreated))
 		return nil
@@ -102,7 +99,6 @@ func (h *Handler) update(w http.ResponseWriter, r *http.Request, s *served, quer
 	if created {
 		code = http.StatusCreated
 	}
-	sendWarnings(w, r)
 	h.writeItem(w, r, code, f, s, it)
 	return nil
 }
@@ -132,7 +128,6 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *served, query
 	if created {
 		code = http.StatusCreated
 	}
-	sendWarnings(w, r)
 	h.writeItem(w, r, code, f, s, it)
 	return nil
 }
@@ -163,7 +158,6 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request, s *served, _ ur
 	if err != nil {
 		return err
 	}
-	sendWarnings(w, r)
 	if !deleted || s.group == "" && returnsDeleted[s.resource] {
 		h.writeItem(w, r, http.StatusOK, f, s, it)
 		return nil
@@ -192,7 +186,6 @@ func (h *Handler) deleteCollection(w http.ResponseWriter, r *http.Request, s *se
 	if err != nil {
 		return err
 	}
-	sendWarnings(w, r)
 	h.writeList(w, r, f, s, &rest.ListResult{Items: items})
 	return nil
 }
@@ -203,6 +196,3 @@ func success(details *metav1.StatusDetails, code int32) *metav1.Status {
 		Status:   metav1.StatusSuccess, Details: details, Code: code,
 	}
 }
-
-// headerSafe makes a text fit for one header.
-var headerSafe = strings.NewReplacer("\\", "\\\\", `"`, `\"`, "\n", " ", "\r", " ", "\t", " ")

@@ -44,6 +44,8 @@ type Descriptor struct {
 	ValidateUpdate func(ctx context.Context, obj, old api.Object) field.ErrorList
 	// ValidateName checks metadata.name; prefix is true for generateName. Nil: DNS-1123 subdomain.
 	ValidateName func(name string, prefix bool) []string
+	// Deprecated is what everybody is told who uses the kind at all. Empty: nothing.
+	Deprecated string
 	// Warnings are sent to the client as Warning headers.
 	Warnings func(ctx context.Context, obj, old api.Object) []string
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
 	"github.com/miniorch/miniorch/apiserver/resource"
-	"github.com/miniorch/miniorch/apiserver/warning"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
@@ -21,8 +20,6 @@ type Component struct {
 	Name  string
 	Check func(ctx context.Context) error // nil: it works
 }
-
-const componentsDeprecated = "v1 ComponentStatus is deprecated in v1.19+"
 
 // componentStatuses shows the parts of the control plane. Nothing of it is stored.
 func componentStatuses(components []Component) resource.Descriptor {
@@ -35,7 +32,6 @@ func componentStatuses(components []Component) resource.Descriptor {
 	})
 	d.Virtual = &resource.Virtual{
 		Get: func(ctx context.Context, _, name string) (api.Object, error) {
-			warning.Add(ctx, componentsDeprecated)
 			for _, c := range components {
 				if c.Name == name {
 					return statusOfComponent(ctx, c), nil
@@ -44,7 +40,6 @@ func componentStatuses(components []Component) resource.Descriptor {
 			return nil, apierrors.NewNotFound(d.GroupResource(), name)
 		},
 		List: func(ctx context.Context, _ string) ([]api.Object, error) {
-			warning.Add(ctx, componentsDeprecated)
 			var all []api.Object
 			for _, c := range components {
 				all = append(all, statusOfComponent(ctx, c))

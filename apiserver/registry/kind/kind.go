@@ -62,6 +62,7 @@ type Column[T api.Object] struct {
 func Describe[T api.Object](k Of[T]) resource.Descriptor {
 	d := resource.Descriptor{
 		Resource:                 api.ResourceFor[T](),
+		Deprecated:               deprecation[T](),
 		Singular:                 k.Singular,
 		ShortNames:               k.ShortNames,
 		Categories:               k.Categories,
