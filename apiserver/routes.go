@@ -39,8 +39,8 @@ func (s *Server) routes() http.Handler {
 		h.Answer("", "pods", "why", s.cfg.Why)
 	}
 	if s.cfg.Profiling {
-		h.Handle("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
-		h.Handle("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
+		h.Handle("/debug/pprof/profile", handlers.Unhurried(http.HandlerFunc(pprof.Profile)))
+		h.Handle("/debug/pprof/trace", handlers.Unhurried(http.HandlerFunc(pprof.Trace)))
 		h.Handle("/debug/pprof/", http.HandlerFunc(pprof.Index))
 	}
 	if s.cfg.Tokens != nil {
@@ -51,7 +51,7 @@ func (s *Server) routes() http.Handler {
 }
 
 func (s *Server) authenticator() auth.Authenticator {
-	var all auth.Union
+	all := auth.Union{auth.InProcess{}}
 	if s.cfg.ClientCAs != nil {
 		all = append(all, auth.NewCertificates(s.cfg.ClientCAs, s.cfg.Clock))
 	}

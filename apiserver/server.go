@@ -111,4 +111,6 @@ func (s *Server) Registry() *rest.Registry { return s.registry }
 
 // Client returns an in-process transport that acts as user: authorization, admission and
 // validation run, serialization does not.
-func (s *Server) Client(user auth.User) client.Transport { return s.registry.Client(user) }
+func (s *Server) Client(user auth.User) client.Transport {
+	return inProcess{s.registry.Client(user), s.handler, user}
+}

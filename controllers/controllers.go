@@ -77,9 +77,6 @@ type Config struct {
 	// RootCA is the PEM bundle that is published in every namespace. Empty: none is.
 	RootCA []byte
 
-	// Metrics reads custom and external metrics, which others serve behind the API server. Nil: autoscalers
-	// know only what pods use.
-	Metrics horizontalpodautoscaler.Getter
 	// AutoscalerPeriod is how often autoscalers look at their targets. Default 15s.
 	AutoscalerPeriod time.Duration
 
@@ -127,7 +124,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"replicationcontroller", replicationcontroller.New(transport, informers, as("replication-controller"))},
 		{"deployment", deployment.New(transport, informers, as("deployment-controller"))},
 		{"resourcequota", resourcequota.New(transport, informers, as("resourcequota-controller"))},
-		{"horizontalpodautoscaler", horizontalpodautoscaler.New(transport, informers, horizontalpodautoscaler.Config{Config: as("horizontal-pod-autoscaler"), Get: cfg.Metrics, Period: cfg.AutoscalerPeriod})},
+		{"horizontalpodautoscaler", horizontalpodautoscaler.New(transport, informers, horizontalpodautoscaler.Config{Config: as("horizontal-pod-autoscaler"), Period: cfg.AutoscalerPeriod})},
 		{"disruption", disruption.New(transport, informers, as("controllermanager"))},
 		{"statefulset", statefulset.New(transport, informers, as("statefulset-controller"))},
 		{"daemonset", daemonset.New(transport, informers, as("daemonset-controller"))},

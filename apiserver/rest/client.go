@@ -3,9 +3,12 @@ package rest
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -178,6 +181,11 @@ func (t transport) DeleteCollection(ctx context.Context, req client.Request, opt
 	}
 	_, err = s.DeleteCollection(ctx, req.Namespace, opts, list)
 	return err
+}
+
+// Raw implements client.Transport: the registry serves resources and nothing else.
+func (t transport) Raw(_ context.Context, path string, _ url.Values) ([]byte, error) {
+	return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "get", schema.GroupResource{}, path, "", 0, true)
 }
 
 // Resources implements client.Transport.

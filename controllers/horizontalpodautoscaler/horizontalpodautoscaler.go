@@ -30,8 +30,6 @@ const defaultPeriod = 15 * time.Second
 // Config tunes the controller.
 type Config struct {
 	control.Config
-	// Get reads the metrics of groups that others serve. Nil: only resource metrics are known.
-	Get Getter
 	// Period is how often each target is looked at. Default 15s.
 	Period time.Duration
 }
@@ -55,7 +53,7 @@ type Controller struct {
 func New(t client.Transport, informers *client.Informers, cfg Config) *Controller {
 	cfg.Config, cfg.Period = cfg.Config.WithDefaults("horizontalpodautoscaler"), cmp.Or(cfg.Period, defaultPeriod)
 	c := &Controller{
-		cfg: cfg, transport: t, metrics: apiMetrics{t, cfg.Get},
+		cfg: cfg, transport: t, metrics: apiMetrics{t},
 		autoscalers: client.InformerFor[*autoscalingv2.HorizontalPodAutoscaler](informers),
 		pods:        client.InformerFor[*corev1.Pod](informers),
 		autoscaler:  client.Of[*autoscalingv2.HorizontalPodAutoscaler](t),

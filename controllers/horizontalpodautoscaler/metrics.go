@@ -3,6 +3,7 @@ package horizontalpodautoscaler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -31,13 +32,9 @@ type Metrics interface {
 	External(ctx context.Context, ns string, metric autoscalingv2.MetricIdentifier) (int64, error)
 }
 
-// Getter reads a path of the API server. Groups that others serve behind it are read in this way.
-type Getter func(ctx context.Context, path string) ([]byte, error)
-
 // apiMetrics reads measurements from the API server.
 type apiMetrics struct {
 	transport client.Transport
-	get       Getter // nil: no group but metrics.k8s.io can be read
 }
 
 // Resource implements Metrics.
@@ -107,7 +104,7 @@ func (m apiMetrics) custom(ctx context.Context, ns, resource, name string, metri
 	}
 	var list custommetrics.MetricValueList
 	if err := m.read(ctx, path, query, &list); err != nil {
-		return nil, fmt.Errorf("unable to fetch metrics from custom metrics API: %w", err)
+		return nil, fmt.Errorf("unable to fetch metrics from custom metrics API: %w", registered(err, "custom", "custom.metrics.k8s.io"))
 	}
 	if len(list.Items) == 0 {
 		return nil, fmt.Errorf("no metrics returned from custom metrics API")
@@ -127,7 +124,7 @@ func (m apiMetrics) External(ctx context.Context, ns string, metric autoscalingv
 	}
 	var list externalmetrics.ExternalMetricValueList
 	if err := m.read(ctx, fmt.Sprintf("/apis/external.metrics.k8s.io/v1beta1/namespaces/%s/%s", ns, url.PathEscape(metric.Name)), query, &list); err != nil {
-		return 0, fmt.Errorf("unable to fetch metrics from external metrics API: %w", err)
+		return 0, fmt.Errorf("unable to fetch metrics from external metrics API: %w", registered(err, "external", "external.metrics.k8s.io"))
 	}
 	if len(list.Items) == 0 {
 		return 0, fmt.Errorf("no metrics returned from external metrics API")
@@ -140,15 +137,18 @@ func (m apiMetrics) External(ctx context.Context, ns string, metric autoscalingv
 }
 
 func (m apiMetrics) read(ctx context.Context, path string, query url.Values, into any) error {
-	if m.get == nil {
-		return apierrors.NewServiceUnavailable("nobody serves this API group")
-	}
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	body, err := m.get(ctx, path)
+	body, err := m.transport.Raw(ctx, path, query)
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(body, into)
+}
+
+// registered says it in the words people know when nobody serves a group, and not only lacks a metric.
+func registered(err error, which, group string) error {
+	var status apierrors.APIStatus
+	if apierrors.IsNotFound(err) && errors.As(err, &status) && (status.Status().Details == nil || status.Status().Details.Name == "") {
+		return fmt.Errorf("no %s metrics API (%s) registered", which, group)
+	}
+	return err
 }

@@ -6,6 +6,7 @@ package client
 
 import (
 	"context"
+	"net/url"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -48,6 +49,8 @@ type Transport interface {
 	Patch(ctx context.Context, req Request, pt types.PatchType, data []byte, opts metav1.PatchOptions) (api.Object, error)
 	Delete(ctx context.Context, req Request, opts metav1.DeleteOptions) error
 	DeleteCollection(ctx context.Context, req Request, opts metav1.DeleteOptions, list metav1.ListOptions) error
+	// Raw reads a path that is no resource known here, as JSON: of groups that others serve behind the API server.
+	Raw(ctx context.Context, path string, query url.Values) ([]byte, error)
 	// Resources lists every resource that is stored once, at its preferred version, with those
 	// added at run time. Subresources, and what is computed on demand, are not listed.
 	Resources(ctx context.Context) ([]api.Resource, error)

@@ -243,6 +243,12 @@ func (t *httpTransport) List(ctx context.Context, req Request, opts metav1.ListO
 	return decodeList(media, body)
 }
 
+// Raw reads any path.
+func (t *httpTransport) Raw(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	_, body, err := t.do(ctx, call{verb: http.MethodGet, path: path, query: query, accept: mediaJSON})
+	return body, err
+}
+
 // Create posts an object to a collection or to a subresource.
 func (t *httpTransport) Create(ctx context.Context, req Request, obj api.Object, opts metav1.CreateOptions) (api.Object, error) {
 	if req.Subresource == "" {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -336,6 +339,11 @@ func fromMap(m map[string]any, like api.Object) (api.Object, error) {
 }
 
 var _ client.Transport = (*Server)(nil)
+
+// Raw implements client.Transport: nothing is served but resources.
+func (s *Server) Raw(_ context.Context, path string, _ url.Values) ([]byte, error) {
+	return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "get", schema.GroupResource{}, path, "", 0, true)
+}
 
 // deliver is what one change means to one watcher.
 func deliver(sel selection, c change) (watch.Event, bool) {
