@@ -43,6 +43,10 @@ func containerSpec(pod *corev1.Pod, c *corev1.Container, a lifecycle.Action, aro
 	if err != nil {
 		return container.ContainerSpec{}, err
 	}
+	devices, err := devicesOf(c, around)
+	if err != nil {
+		return container.ContainerSpec{}, err
+	}
 	labels := a.Labels(pod)
 	labels[lifecycle.LabelSize] = lifecycle.Size(c.Resources)
 	spec := container.ContainerSpec{
@@ -53,6 +57,7 @@ func containerSpec(pod *corev1.Pod, c *corev1.Container, a lifecycle.Action, aro
 		Env: vars, WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Hostname:                   around.hostname,
 		Mounts:                     mounts,
+		Devices:                    devices,
 		TerminationMessagePath:     c.TerminationMessagePath,
 		TerminationMessageHostPath: filepath.Join(around.dir, "containers", c.Name, strconv.Itoa(a.RestartCount)),
 		LogPath:                    filepath.Join(around.logs, c.Name, strconv.Itoa(a.RestartCount)+".log"),
@@ -76,8 +81,6 @@ func unsupported(pod *corev1.Pod, c *corev1.Container) error {
 		return errors.New("shareProcessNamespace is not supported")
 	case pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers:
 		return errors.New("user namespaces (hostUsers: false) are not supported")
-	case len(c.VolumeDevices) > 0:
-		return errors.New("volumeDevices are not supported")
 	case len(pod.Spec.ResourceClaims) > 0:
 		return errors.New("resourceClaims are not supported")
 	case localAppArmor(pod, c):
@@ -139,6 +142,9 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container, around surroundings, vars []
 			if sub = env.ExpandAll([]string{vm.SubPathExpr}, vars)[0]; strings.Contains(sub, "$(") {
 				return nil, fmt.Errorf("subPathExpr %q of volume %q names a variable that is not set", vm.SubPathExpr, vm.Name)
 			}
+			if filepath.IsAbs(sub) || slices.Contains(strings.Split(sub, "/"), "..") { // as the API has it of a subPath
+				return nil, fmt.Errorf("subPath %q of volume %q must be a relative path without '..'", sub, vm.Name)
+			}
 		}
 		if sub != "" {
 			var err error
@@ -155,6 +161,23 @@ func mountsOf(pod *corev1.Pod, c *corev1.Container, around surroundings, vars []
 		}
 	}
 	return mounts, nil
+}
+
+// devicesOf are the volumes that the container gets as block devices.
+func devicesOf(c *corev1.Container, around surroundings) ([]container.Device, error) {
+	var devices []container.Device
+	for _, d := range c.VolumeDevices {
+		volume, ok := around.volumes[d.Name]
+		if !ok || !volume.Device {
+			return nil, fmt.Errorf("cannot find device %q for container %q", d.Name, c.Name)
+		}
+		permissions := "rwm"
+		if volume.ReadOnly {
+			permissions = "r"
+		}
+		devices = append(devices, container.Device{HostPath: volume.HostPath, ContainerPath: d.DevicePath, Permissions: permissions})
+	}
+	return devices, nil
 }
 
 // managedFiles are the files of /etc that a pod's containers share.

@@ -23,7 +23,7 @@ func specOf(t *testing.T, change func(*corev1.Pod, *corev1.Container)) (containe
 	around := surroundings{
 		dir: "/pods/u", logs: "/logs/p", cgroup: "/kubepods/podu", memory: 1 << 30,
 		sandbox: sandbox.Result{NetNSPath: "/net", IPCNSPath: "/ipc", UTSNSPath: "/uts"},
-		volumes: map[string]container.Mount{"v": {HostPath: "/vol"}, "ro": {HostPath: "/ro", ReadOnly: true}},
+		volumes: map[string]container.Mount{"v": {HostPath: "/vol"}, "ro": {HostPath: "/ro", ReadOnly: true}, "disk": {HostPath: "/dev/d", Device: true, ReadOnly: true}},
 	}
 	return containerSpec(pod, &pod.Spec.Containers[0], lifecycle.Action{Kind: container.KindApp, RestartCount: 2}, around, []string{"A=1", "B=two"},
 		func(_ int, root, sub string) (string, error) {
@@ -83,8 +83,14 @@ func TestContainerSpec(t *testing.T) {
 		{name: "namespaces", change: func(*corev1.Pod, *corev1.Container) {}, check: func(s container.ContainerSpec) any { return s.Network },
 			want: container.Namespaces{NetPath: "/net", IPCPath: "/ipc", UTSPath: "/uts"}},
 		{name: "no silent omissions", change: func(_ *corev1.Pod, c *corev1.Container) {
-			c.VolumeDevices = []corev1.VolumeDevice{{Name: "d"}}
-		}, err: "volumeDevices are not supported"},
+			c.VolumeDevices = []corev1.VolumeDevice{{Name: "v"}}
+		}, err: `cannot find device "v"`},
+		{name: "devices", change: func(_ *corev1.Pod, c *corev1.Container) {
+			c.VolumeDevices = []corev1.VolumeDevice{{Name: "disk", DevicePath: "/dev/xvda"}}
+		}, check: func(s container.ContainerSpec) any { return s.Devices }, want: []container.Device{{HostPath: "/dev/d", ContainerPath: "/dev/xvda", Permissions: "r"}}},
+		{name: "a subPathExpr that leads out and back", change: func(_ *corev1.Pod, c *corev1.Container) {
+			c.VolumeMounts = []corev1.VolumeMount{{Name: "v", MountPath: "/data", SubPathExpr: "a/../$(A)"}}
+		}, err: "without '..'"},
 		{name: "no AppArmor profile is promised", change: func(p *corev1.Pod, _ *corev1.Container) {
 			p.Spec.SecurityContext = &corev1.PodSecurityContext{AppArmorProfile: &corev1.AppArmorProfile{Type: corev1.AppArmorProfileTypeLocalhost}}
 		}, err: "AppArmor"},

@@ -22,8 +22,8 @@ func TestWarnings(t *testing.T) {
 		{"configured node", "nodes", "spec: {configSource: {}}", []string{"spec.configSource:"}},
 		{"lease", "leases", "spec: {holderIdentity: a}", nil},
 		{"coordinated lease", "leases", "spec: {strategy: OldestEmulationVersion}", []string{"spec.strategy:"}},
-		{"template", "deployments", "spec: {template: {spec: {hostUsers: false, containers: [{name: a, volumeDevices: [{name: v, devicePath: /dev/x}]}]}}}",
-			[]string{"spec.template.spec.hostUsers:", "spec.template.spec.containers[0].volumeDevices:"}},
+		{"template", "deployments", "spec: {template: {spec: {hostUsers: false, containers: [{name: a, resources: {claims: [{name: g}]}}]}}}",
+			[]string{"spec.template.spec.hostUsers:", "spec.template.spec.containers[0].resources.claims:"}},
 		{"pod", "pods", "spec: {containers: [{name: a, stdin: true, stdinOnce: true}]}", nil},
 		{"pod and its security", "pods", `
 spec:

@@ -53,6 +53,7 @@ type Mount struct {
 	ContainerPath string
 	ReadOnly      bool
 	NoExec        bool        // no file of it can be executed
+	Device        bool        // HostPath is a block device: containers get it as such or not at all
 	Recursive     bool        // ReadOnly holds for everything mounted beneath, too
 	Propagation   Propagation // empty means private
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -47,14 +48,18 @@ func (m *Manager) persistent(ctx context.Context, pod *corev1.Pod, v *corev1.Vol
 	if err := m.reaches(ctx, pv); err != nil {
 		return container.Mount{}, err
 	}
+	if err := usedAs(pod, v.Name, claims.ModeOf(pv.Spec.VolumeMode)); err != nil {
+		return container.Mount{}, notProcessed(pod, v, claimName, err)
+	}
 	mount := container.Mount{ReadOnly: v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly}
 	switch s := &pv.Spec; {
 	case claims.ModeOf(s.VolumeMode) == corev1.PersistentVolumeBlock:
-		err = errors.New("volumes of mode Block are not supported by this node")
+		mount.Device = true
+		mount.HostPath, err = localDevice(pv)
 	case s.HostPath != nil:
 		mount.HostPath, err = s.HostPath.Path, checkHostPath(s.HostPath)
 	case s.Local != nil:
-		mount.HostPath, err = s.Local.Path, m.local(ctx, pod, pv, mount.ReadOnly)
+		mount.HostPath, err = m.local(ctx, pod, v, pv, mount.ReadOnly)
 	case s.NFS != nil:
 		mount.ReadOnly = mount.ReadOnly || s.NFS.ReadOnly
 		mount.HostPath = m.volumeDir(pod.UID, v)
@@ -94,6 +99,21 @@ func (m *Manager) volumeOf(ctx context.Context, pod *corev1.Pod, v *corev1.Volum
 	return pv, nil
 }
 
+// usedAs refuses a pod that takes a device for a directory, or the other way round.
+func usedAs(pod *corev1.Pod, volume string, mode corev1.PersistentVolumeMode) error {
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		mounted := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume })
+		device := slices.ContainsFunc(c.VolumeDevices, func(d corev1.VolumeDevice) bool { return d.Name == volume })
+		switch {
+		case mounted && mode == corev1.PersistentVolumeBlock:
+			return fmt.Errorf("volume %s has volumeMode %s, but is specified in volumeMounts", volume, mode)
+		case device && mode != corev1.PersistentVolumeBlock:
+			return fmt.Errorf("volume %s has volumeMode %s, but is specified in volumeDevices", volume, mode)
+		}
+	}
+	return nil
+}
+
 // holds reports whether the pod has been given the volume before, by this agent or an earlier one.
 func (m *Manager) holds(pod *corev1.Pod, v *corev1.Volume) bool {
 	_, err := os.Stat(m.volumeDir(pod.UID, v))
@@ -111,29 +131,6 @@ func (m *Manager) reaches(ctx context.Context, pv *corev1.PersistentVolume) erro
 	}
 	if !claims.Reaches(pv, node) {
 		return said{fmt.Errorf("MountVolume.NodeAffinity check failed for volume %q : no matching NodeSelectorTerms", pv.Name)}
-	}
-	return nil
-}
-
-// local makes sure that the directory of a local volume is there and belongs to the pod's group.
-func (m *Manager) local(ctx context.Context, pod *corev1.Pod, pv *corev1.PersistentVolume, readOnly bool) error {
-	if claims.IsLocalPath(pv) {
-		if err := m.makeLocalPath(ctx, pv); err != nil {
-			return err
-		}
-	}
-	info, err := os.Stat(pv.Spec.Local.Path)
-	if errors.Is(err, os.ErrNotExist) {
-		return said{fmt.Errorf("MountVolume.NewMounter initialization failed for volume %q : path %q does not exist", pv.Name, pv.Spec.Local.Path)}
-	}
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("path %q is not a directory", pv.Spec.Local.Path)
-	}
-	if group := fsGroup(pod); group != nil && !readOnly {
-		return giveToGroup(pv.Spec.Local.Path, *group, pod.Spec.SecurityContext.FSGroupChangePolicy)
 	}
 	return nil
 }

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/claims"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -57,6 +59,9 @@ func TestPersistentVolumes(t *testing.T) {
 	dir := t.TempDir()
 	hostPath := corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: dir}}
 	nfs := corev1.PersistentVolumeSource{NFS: &corev1.NFSVolumeSource{Server: "files", Path: "/export"}}
+	local := func(path string) corev1.PersistentVolumeSource {
+		return corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: path}}
+	}
 	elsewhere := func(v *corev1.PersistentVolume) {
 		v.Spec.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
 			MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "kubernetes.io/hostname", Operator: corev1.NodeSelectorOpIn, Values: []string{"other"}}}}}}}
@@ -83,15 +88,16 @@ func TestPersistentVolumes(t *testing.T) {
 		{name: "read only", reason: "the pod asks for it", volume: claimVolume(func(s *corev1.PersistentVolumeClaimVolumeSource) { s.ReadOnly = true }),
 			objs: []api.Object{boundClaim(), volumeOf(hostPath)}, path: dir, readOnly: true},
 		{name: "local", reason: "a directory of this node", volume: claimVolume(),
-			objs: []api.Object{boundClaim(), volumeOf(corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: dir}})}, path: dir},
+			objs: []api.Object{boundClaim(), volumeOf(local(dir))}, path: dir},
 		{name: "local without a directory", reason: "an administrator has to make it", volume: claimVolume(),
-			objs: []api.Object{boundClaim(), volumeOf(corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: dir + "/no"}})},
+			objs: []api.Object{boundClaim(), volumeOf(local(dir + "/no"))},
 			err:  `MountVolume.NewMounter initialization failed for volume "pv" : path "` + dir + `/no" does not exist`},
 		{name: "on another node", reason: "a pod that was sent here past the scheduler", volume: claimVolume(),
 			objs: []api.Object{boundClaim(), volumeOf(hostPath, elsewhere)}, err: `MountVolume.NodeAffinity check failed for volume "pv" : no matching NodeSelectorTerms`},
-		{name: "block", reason: "no devices here", volume: claimVolume(), objs: []api.Object{boundClaim(), volumeOf(hostPath, func(v *corev1.PersistentVolume) {
-			v.Spec.VolumeMode = ptr.To(corev1.PersistentVolumeBlock)
-		})}, err: `MountVolume.SetUp failed for volume "pv" : volumes of mode Block are not supported`},
+		{name: "block", reason: "as in Kubernetes, a device is a local volume", volume: claimVolume(), objs: []api.Object{boundClaim(), volumeOf(hostPath, block)},
+			err: `MountVolume.SetUp failed for volume "pv" : volumes of type hostPath and mode Block are not supported`},
+		{name: "no device", reason: "a directory cannot be one", volume: claimVolume(), objs: []api.Object{boundClaim(), volumeOf(local(dir), block)}, err: `path "` + dir + `" is not a block device`},
+		{name: "neither", reason: "a file is no volume", volume: claimVolume(), objs: []api.Object{boundClaim(), volumeOf(local("/proc/version"))}, err: "neither a directory nor a block device"},
 		{name: "nfs", reason: "mounted with the volume's options", volume: claimVolume(), objs: []api.Object{boundClaim(), volumeOf(nfs, func(v *corev1.PersistentVolume) {
 			v.Spec.MountOptions = []string{"nfsvers=4.2", "soft"}
 		})}, content: "nfs files:/export nfsvers=4.2,soft"},
@@ -133,6 +139,82 @@ func TestPersistentVolumes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func block(v *corev1.PersistentVolume) { v.Spec.VolumeMode = ptr.To(corev1.PersistentVolumeBlock) }
+
+// A device is handed out as it is, or what its file system holds; and nobody takes one for the other.
+func TestLocalDevices(t *testing.T) {
+	dir := t.TempDir()
+	device, link := filepath.Join(dir, "disk"), filepath.Join(dir, "by-id")
+	if err := unix.Mknod(device, unix.S_IFBLK|0o600, int(unix.Mkdev(7, 0))); err != nil {
+		t.Skipf("device nodes cannot be made here: %v", err)
+	}
+	if err := os.Symlink(device, link); err != nil {
+		t.Fatal(err)
+	}
+	xfs := "xfs"
+	for _, tc := range []struct {
+		name   string
+		change func(*corev1.PersistentVolume)
+		device bool // the container wants one
+		want   container.Mount
+		mount  string
+		err    string
+	}{
+		{name: "device", change: block, device: true, want: container.Mount{HostPath: device, Device: true}},
+		{name: "by a link", change: func(v *corev1.PersistentVolume) { block(v); v.Spec.Local.Path = link }, device: true, want: container.Mount{HostPath: device, Device: true}},
+		{name: "file system", change: func(v *corev1.PersistentVolume) { v.Spec.MountOptions = []string{"noatime"} }, mount: "ext4 " + device + " noatime"},
+		{name: "file system of a type", change: func(v *corev1.PersistentVolume) { v.Spec.Local.FSType = &xfs }, mount: "xfs " + device + " "},
+		{name: "device as a directory", change: block, err: "error processing PVC default/c: volume data has volumeMode Block, but is specified in volumeMounts"},
+		{name: "directory as a device", change: func(*corev1.PersistentVolume) {}, device: true, err: "volume data has volumeMode Filesystem, but is specified in volumeDevices"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m, _ := manager(t, boundClaim(), volumeOf(corev1.PersistentVolumeSource{Local: &corev1.LocalVolumeSource{Path: device}}, tc.change))
+			pod := podWith(claimVolume())
+			pod.Spec.Containers = []corev1.Container{{VolumeMounts: []corev1.VolumeMount{{Name: "data"}}}}
+			if tc.device {
+				pod.Spec.Containers = []corev1.Container{{VolumeDevices: []corev1.VolumeDevice{{Name: "data"}}}}
+			}
+			mounts, err := m.Prepare(t.Context(), pod)
+			if tc.err != "" || err != nil {
+				if err == nil || tc.err == "" || !strings.Contains(err.Error(), tc.err) {
+					t.Fatalf("error %v, want %q", err, tc.err)
+				}
+				return
+			}
+			got := mounts["data"]
+			if tc.mount != "" {
+				if b, err := os.ReadFile(filepath.Join(got.HostPath, "mounted")); string(b) != tc.mount {
+					t.Errorf("mounted %q (%v), want %q", b, err, tc.mount)
+				}
+			} else if got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNFSRemedy(t *testing.T) {
+	found := func(string) (string, error) { return "/sbin/mount.nfs", nil }
+	missing := func(string) (string, error) { return "", os.ErrNotExist }
+	table := func(s string) func(string) ([]byte, error) {
+		return func(string) ([]byte, error) { return []byte(s), nil }
+	}
+	for _, tc := range []struct {
+		name string
+		look func(string) (string, error)
+		fs   string
+		want string
+	}{
+		{"no program", missing, "nodev\tnfs4\n", "install the package nfs-common"},
+		{"no support", found, "\text4\n", "modprobe nfs"},
+		{"nothing to say", found, "nodev\tnfs\nnodev\tnfs4\n", ""},
+	} {
+		if got := nfsRemedy(tc.look, table(tc.fs)); !strings.Contains(got, tc.want) || (tc.want == "") != (got == "") {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
 	}
 }
 

@@ -158,8 +158,8 @@ func warnPersistentVolume(v, _ *corev1.PersistentVolume, _ bool) []string {
 	if _, ok := v.Annotations[claims.BetaClass]; ok {
 		all = append(all, `metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead`)
 	}
-	if claims.ModeOf(v.Spec.VolumeMode) == corev1.PersistentVolumeBlock {
-		all = append(all, kind.Unserved(at.Child("volumeMode"), "the nodes provide no block devices; pods that use the volume will not start"))
+	if claims.ModeOf(v.Spec.VolumeMode) == corev1.PersistentVolumeBlock && v.Spec.Local == nil {
+		all = append(all, kind.Unserved(at.Child("volumeMode"), "the nodes provide block devices of local volumes only; pods that use the volume will not start"))
 	}
 	return all
 }

@@ -19,8 +19,6 @@ var podNotices = []struct {
 	set  func(*corev1.PodSpec) bool
 	text string
 }{
-	{"runtimeClassName", func(s *corev1.PodSpec) bool { return ptr.Deref(s.RuntimeClassName, "") != "" },
-		"the nodes have one runtime and use it whatever the class's handler"},
 	{"shareProcessNamespace", func(s *corev1.PodSpec) bool { return ptr.Deref(s.ShareProcessNamespace, false) },
 		"the nodes cannot do this; the containers will not start"},
 	{"hostUsers", func(s *corev1.PodSpec) bool { return !ptr.Deref(s.HostUsers, true) },
@@ -55,7 +53,6 @@ var containerNotices = []struct {
 	set  func(*corev1.Container) bool
 	text string
 }{
-	{"volumeDevices", func(c *corev1.Container) bool { return len(c.VolumeDevices) > 0 }, "the nodes provide no block devices; the container will not start"},
 	{"resources.claims", func(c *corev1.Container) bool { return len(c.Resources.Claims) > 0 }, wontSchedule},
 	{"restartPolicyRules", func(c *corev1.Container) bool {
 		return slices.ContainsFunc(c.RestartPolicyRules, func(r corev1.ContainerRestartRule) bool {
