@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,8 +20,7 @@ import (
 // a ConfigMap the same text is nobody's business.
 
 var (
-	// suspicious finds what may be such a number; hugeExponent matches the whole of one.
-	suspicious   = regexp.MustCompile(`[0-9.][eE][+-]?[0-9]{5}`)
+	// hugeExponent matches the whole of such a number.
 	hugeExponent = regexp.MustCompile(`^[+-]?[0-9.]+[eE][+-]?[0-9]{5,}$`)
 
 	quantityType = reflect.TypeFor[resource.Quantity]()
@@ -28,10 +28,30 @@ var (
 	hasQuantity sync.Map // reflect.Type → bool
 )
 
+// suspicious reports whether such a number may be in data, that is [0-9.][eE][+-]?[0-9]{5}. It
+// looks at every body that comes, so it is no regular expression.
+func suspicious(data []byte) bool {
+	for i := 1; i+5 < len(data); i++ {
+		if data[i]|0x20 != 'e' || !isDigit(data[i-1]) && data[i-1] != '.' {
+			continue
+		}
+		rest := data[i+1:]
+		if rest[0] == '+' || rest[0] == '-' {
+			rest = rest[1:]
+		}
+		if len(rest) >= 5 && !slices.ContainsFunc(rest[:5], func(c byte) bool { return !isDigit(c) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
 // checkQuantities refuses a JSON document for obj with an absurd exponent in a quantity.
 func checkQuantities(data []byte, obj runtime.Object) error {
 	t := reflect.TypeOf(obj)
-	if !suspicious.Match(data) || !holdsQuantity(t) {
+	if !suspicious(data) || !holdsQuantity(t) {
 		return nil
 	}
 	w := walker{decoder: json.NewDecoder(bytes.NewReader(data))}
@@ -156,7 +176,7 @@ func searchQuantity(t reflect.Type, seen map[reflect.Type]bool) bool {
 // first field is its text. What else looks exactly like that in a kind with quantities (the
 // key of a label, say) is refused as well.
 func checkProtobufQuantities(data []byte, obj runtime.Object) error {
-	if !suspicious.Match(data) || !holdsQuantity(reflect.TypeOf(obj)) {
+	if !suspicious(data) || !holdsQuantity(reflect.TypeOf(obj)) {
 		return nil
 	}
 	const firstField = 0x0a // field 1, length-delimited
@@ -166,7 +186,7 @@ func checkProtobufQuantities(data []byte, obj runtime.Object) error {
 		if data[i] != firstField || n == 0 || length > uint64(len(data)-from) {
 			continue
 		}
-		if text := data[from : from+int(length)]; suspicious.Match(text) && hugeExponent.Match(text) {
+		if text := data[from : from+int(length)]; suspicious(text) && hugeExponent.Match(text) {
 			return fmt.Errorf("quantity %q: the exponent is too large", text)
 		}
 	}
