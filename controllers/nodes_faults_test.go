@@ -106,11 +106,11 @@ func TestNodeLifecycleUnderFaults(t *testing.T) {
 			}
 		},
 		Acts: acts(kill(true, "node-2"), kill(true, "node-1", "node-3"), kill(false, "node-1", "node-2", "node-3"), kill(true, "node-4")),
-		Always: func(stage *controllertest.World, _ int) {
+		Always: func(stage *controllertest.World, leaders int) {
 			w := &world{stage}
 			for _, n := range w.marked() {
 				switch {
-				case act == 2 && reached:
+				case act == 2 && reached && leaders == 1: // a second one may not have seen the whole zone go yet
 					w.Errorf("%s is marked, and its whole zone is silent", n)
 				case n == "node-4" && act < 4, act < 2 && n != "node-2":
 					w.Errorf("%s is marked, and it has never been silent", n)

@@ -41,7 +41,8 @@ const patience = time.Hour
 
 // Faults tells each story without faults first, then kills the controllers at every one of their
 // writes in turn, before it is made and after, and then at random, on stale views and with
-// writes that fail. The end must always be the first one's.
+// writes that fail; of several leaders each is also paused now and then before it writes. The end must
+// always be the first one's.
 func Faults(t *testing.T, trials ...Trial) {
 	for _, tr := range trials {
 		t.Run(tr.Name, func(t *testing.T) {
@@ -170,6 +171,9 @@ func (tr Trial) atRandom(w *World, leaders int, chance *rand.Rand) cast {
 		}
 		var t client.Transport = NewLate(w.As(), lag, chance.Uint64())
 		t = NewFlaky(t, 0.1, flaws, rand.New(rand.NewPCG(chance.Uint64(), 1)))
+		if leaders > 1 {
+			t = NewPausing(t, 0.2, lag, flaws, rand.New(rand.NewPCG(chance.Uint64(), 2)))
+		}
 		current[i] = NewMortal(t, left, chance.IntN(2) == 0)
 		stops[i] = w.Start(current[i], tr.Controllers...)
 	}

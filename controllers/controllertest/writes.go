@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -115,5 +116,22 @@ func NewFlaky(t client.Transport, probability float64, bound int, chance *rand.R
 			_ = do()
 		}
 		return errors.New("the connection broke")
+	}}
+}
+
+// NewPausing returns a transport whose process is paused before a write with this probability, for
+// up to a time: what was read before is older then. At most bound pauses are made.
+func NewPausing(t client.Transport, probability float64, longest time.Duration, bound int, chance *rand.Rand) client.Transport {
+	var mu sync.Mutex
+	return writes{t, func(do func() error) error {
+		mu.Lock()
+		pause := time.Duration(0)
+		if bound > 0 && chance.Float64() < probability {
+			bound--
+			pause = time.Duration(chance.Float64() * float64(longest))
+		}
+		mu.Unlock()
+		time.Sleep(pause)
+		return do()
 	}}
 }

@@ -7,6 +7,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -44,9 +45,6 @@ func (m measurer) measure(ctx context.Context, spec autoscalingv2.MetricSpec) ou
 		return outcome{Reason: "InvalidMetricSourceType", Err: fmt.Errorf("unknown metric source type %q", spec.Type)}
 	}
 	o.Status.Type = spec.Type
-	if o.Err != nil {
-		o.Err = fmt.Errorf("failed to get %s: %w", o.Name, o.Err)
-	}
 	return o
 }
 
@@ -67,6 +65,7 @@ func (m measurer) usage(ctx context.Context, name corev1.ResourceName, container
 	}
 	l := m.load
 	if l.Measured, o.Err = m.Resource(ctx, m.ns, m.selector, name, container); o.Err != nil {
+		o.Err = fmt.Errorf("failed to get %s utilization: unable to get metrics for resource %s: %w", name, name, o.Err)
 		return o
 	}
 	current := autoscalingv2.MetricValueStatus{}
@@ -76,6 +75,9 @@ func (m measurer) usage(ctx context.Context, name corev1.ResourceName, container
 		current.AverageUtilization = &o.Proposal.Utilization
 	} else {
 		o.Proposal, o.Err = l.byAverage(target.AverageValue.MilliValue(), name == corev1.ResourceCPU)
+	}
+	if o.Err != nil {
+		o.Err = fmt.Errorf("failed to get %s: %w", o.Name, o.Err)
 	}
 	current.AverageValue = amount(name, o.Proposal.Average)
 	if container != "" {
@@ -89,24 +91,26 @@ func (m measurer) usage(ctx context.Context, name corev1.ResourceName, container
 func (m measurer) pods(ctx context.Context, spec *autoscalingv2.PodsMetricSource) (o outcome) {
 	o.Name = "pods metric " + spec.Metric.Name
 	l := m.load
-	if l.Measured, o.Err = m.Pods(ctx, m.ns, m.selector, spec.Metric); o.Err != nil {
+	if l.Measured, o.Err = m.Pods(ctx, m.ns, m.selector, spec.Metric); o.Err == nil {
+		o.Proposal, o.Err = l.byAverage(spec.Target.AverageValue.MilliValue(), false)
+	}
+	if o.Err != nil {
+		o.Err = fmt.Errorf("unable to get metric %s: %w", spec.Metric.Name, o.Err)
 		return o
 	}
-	o.Proposal, o.Err = l.byAverage(spec.Target.AverageValue.MilliValue(), false)
 	o.Status.Pods = &autoscalingv2.PodsMetricStatus{Metric: spec.Metric, Current: autoscalingv2.MetricValueStatus{AverageValue: milli(o.Proposal.Average)}}
 	return o
 }
 
 func (m measurer) object(ctx context.Context, spec *autoscalingv2.ObjectMetricSource) (o outcome) {
 	o.Name = fmt.Sprintf("%s metric %s", spec.DescribedObject.Kind, spec.Metric.Name)
+	var total int64
 	of, err := m.resource(ctx, spec.DescribedObject)
-	if err != nil {
-		o.Err = err
-		return o
+	if err == nil {
+		total, err = m.Object(ctx, m.ns, of, spec.DescribedObject.Name, spec.Metric)
 	}
-	total, err := m.Object(ctx, m.ns, of, spec.DescribedObject.Name, spec.Metric)
 	if err != nil {
-		o.Err = err
+		o.Err = fmt.Errorf("unable to get metric %s: %s on %s %s/%w", spec.Metric.Name, spec.DescribedObject.Kind, m.ns, spec.DescribedObject.Name, err)
 		return o
 	}
 	current := autoscalingv2.MetricValueStatus{}
@@ -119,7 +123,7 @@ func (m measurer) external(ctx context.Context, spec *autoscalingv2.ExternalMetr
 	o.Name = "external metric " + spec.Metric.Name
 	total, err := m.External(ctx, m.ns, spec.Metric)
 	if err != nil {
-		o.Err = err
+		o.Err = fmt.Errorf("unable to get external metric %s/%s/%s: %w", m.ns, spec.Metric.Name, metav1.FormatLabelSelector(spec.Metric.Selector), err)
 		return o
 	}
 	current := autoscalingv2.MetricValueStatus{}
