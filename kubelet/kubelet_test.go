@@ -15,8 +15,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/kubelet"
@@ -227,6 +229,26 @@ func TestOtherStartFailures(t *testing.T) {
 			h.expect("web", "Running c[1]:CrashLoopBackOff")
 			h.create("once", restart(corev1.RestartPolicyNever))
 			h.expect("once", "Failed c[0]:StartError(128)")
+		})
+	})
+	t.Run("another runtime", func(t *testing.T) {
+		scenario(t, func(h *harness) {
+			class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "sandboxed"}, Handler: "gvisor"}
+			classes := client.Of[*nodev1.RuntimeClass](h.server)
+			stored, err := classes.Create(t.Context(), class)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.create("web", func(p *corev1.Pod) { p.Spec.RuntimeClassName = &class.Name })
+			h.expect("web", "Pending c[0]:ContainerCreating")
+			if got := h.node.runtime.logged(); got != "" {
+				t.Errorf("the node was asked to %s", got)
+			}
+			stored.Handler = "runc" // the API refuses this; a class made anew comes to the same
+			if _, err := classes.Update(t.Context(), stored); err != nil {
+				t.Fatal(err)
+			}
+			h.expectWithin(time.Minute, "web", "Running ready c[0]:running")
 		})
 	})
 	t.Run("unsupported", func(t *testing.T) {

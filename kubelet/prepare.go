@@ -30,6 +30,10 @@ func (k *Kubelet) logDir(pod *corev1.Pod) string {
 func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) (outcome, error) {
 	around := surroundings{dir: w.k.podDir(pod.UID), logs: w.k.logDir(pod), memory: w.k.memory(), hostname: env.UTSName(pod, w.k.cfg.ClusterDomain),
 		size: lifecycle.PodSize(pod)}
+	if err := w.k.checkRuntime(ctx, pod); err != nil {
+		w.event(pod, corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
+		return nil, err
+	}
 	var parts errgroup.Group
 	parts.Go(func() (err error) {
 		if around.cgroup, err = w.k.parts.Cgroups.EnsurePod(pod); err != nil {

@@ -16,6 +16,9 @@ import (
 // maxImages is how many images the status lists: the largest.
 const maxImages = 50
 
+// RuntimeHandler is what the container runtime of a node is called in RuntimeClasses.
+const RuntimeHandler = "runc"
+
 // observed is what the status is decided from, beside the configuration.
 type observed struct {
 	notReady error
@@ -35,6 +38,7 @@ func (c Config) status(old *corev1.NodeStatus, o observed, now time.Time) corev1
 	}
 	s.DaemonEndpoints.KubeletEndpoint.Port = c.Port
 	s.Images = imageList(o.images)
+	s.RuntimeHandlers = []corev1.NodeRuntimeHandler{{Name: ""}, {Name: RuntimeHandler}} // the first is the default
 	set := func(t corev1.NodeConditionType, holds bool, reason, message string) {
 		setCondition(&s, t, holds, reason, message, now)
 	}
