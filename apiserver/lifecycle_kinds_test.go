@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -66,6 +68,8 @@ func livesOfGroups(t *testing.T) []life {
 		{name: "podcertificaterequests", resource: group("certificates.k8s.io")("podcertificaterequests"), namespace: "default",
 			object: `{"spec":{"signerName":"example.com/e2e","podName":"p","podUID":"1","serviceAccountName":"s","serviceAccountUID":"2","nodeName":"n","nodeUID":"3","stubPKCS10Request":"` + stubRequest(t) + `"}}`,
 			patch:  labels, path: annotated, want: "patched"},
+		{name: "clustertrustbundles", resource: group("certificates.k8s.io")("clustertrustbundles"), object: `{"spec":{"trustBundle":` + rootOfTrust(t) + `}}`,
+			patch: labels, path: annotated, want: "patched"},
 		{name: "flowschemas", resource: flow("flowschemas"), object: `{"spec":{"matchingPrecedence":10000,"priorityLevelConfiguration":{"name":"global-default"}}}`,
 			patch: `{"spec":{"matchingPrecedence":9999}}`, path: []string{"spec", "matchingPrecedence"}, want: int64(9999),
 			status: conditionJSON, statusAt: []string{"status", "conditions"}, wanted: conditionAt()},
@@ -102,6 +106,15 @@ func stubRequest(t *testing.T) string {
 	text := must(base64.StdEncoding.DecodeString(signingRequest(t)))(t)
 	block, _ := pem.Decode(text)
 	return base64.StdEncoding.EncodeToString(block.Bytes)
+}
+
+// rootOfTrust is a certificate, as JSON has it.
+func rootOfTrust(t *testing.T) string {
+	t.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	der := must(x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key))(t)
+	return string(must(json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))))(t))
 }
 
 // signingRequest is a request for a certificate, as JSON has it.

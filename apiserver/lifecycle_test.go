@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	restclient "k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -128,10 +130,54 @@ func TestLifeOfEveryKind(t *testing.T) {
 	cfg := c.as("admin", "system:masters")
 	cfg.WarningHandler = restclient.NoWarnings{}
 	client := must(dynamic.NewForConfig(cfg))(t)
-	for _, l := range append(lives(), livesOfGroups(t)...) {
+	all := slices.Concat(lives(), livesOfGroups(t), livesOfStorage())
+	for _, l := range all {
 		t.Run(l.name, func(t *testing.T) { live(t, client, l) })
 	}
+	_, served, err := must(discovery.NewDiscoveryClientForConfig(cfg))(t).ServerGroupsAndResources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range served {
+		gv := must(schema.ParseGroupVersion(list.GroupVersion))(t)
+		for _, r := range list.APIResources {
+			lived := func(l life) bool { return l.resource == gv.WithResource(r.Name) }
+			if r.Name == "ipaddresses" { // its names are addresses: TestAddressesByHand walks it
+				continue
+			}
+			if slices.Contains(r.Verbs, "create") && slices.Contains(r.Verbs, "watch") && !slices.ContainsFunc(all, lived) {
+				t.Errorf("nobody has lived the life of %s in %s", r.Name, gv)
+			}
+			if i := slices.IndexFunc(all, lived); i >= 0 {
+				checkDiscovery(t, list.APIResources, r, all[i])
+			}
+		}
+	}
 }
+
+// checkDiscovery: what can be done with a kind is said before anybody does it.
+func checkDiscovery(t *testing.T, beside []metav1.APIResource, r metav1.APIResource, l life) {
+	t.Helper()
+	want := metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+	if l.name == "namespaces" {
+		want = slices.DeleteFunc(want, func(v string) bool { return v == "deletecollection" })
+	}
+	verbs := slices.Sorted(slices.Values(r.Verbs))
+	if !slices.Equal(verbs, want) || r.Namespaced != (l.namespace != "") || r.SingularName == "" || r.Kind == "" {
+		t.Errorf("%s is announced as %+v", r.Name, r)
+	}
+	status := slices.ContainsFunc(beside, func(b metav1.APIResource) bool { return b.Name == r.Name+"/status" })
+	if l.status != "" && !status {
+		t.Errorf("the status of %s is not announced", r.Name)
+	}
+	if l.status == "" && status && !statusElsewhere[l.name] {
+		t.Errorf("%s has a status, and nobody wrote it", r.Name)
+	}
+}
+
+// statusElsewhere are the kinds whose status cannot be written without more around it; tests of
+// their own do.
+var statusElsewhere = map[string]bool{"podcertificaterequests": true}
 
 // walk is a life that is being walked.
 type walk struct {
@@ -321,6 +367,12 @@ func (w *walk) deletes(ctx context.Context) {
 		return
 	}
 	last := must(w.in.Get(ctx, "one", metav1.GetOptions{}))(w)
+	if len(last.GetFinalizers()) > 0 { // what takes them off is a controller
+		for _, name := range []string{"one", "two"} {
+			last = must(w.in.Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}))(w)
+			w.expect(watch.Modified, name)
+		}
+	}
 	background := metav1.DeletePropagationBackground // old kinds would wait for the garbage collector
 	if err := w.in.Delete(ctx, "one", metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), PropagationPolicy: &background}); err != nil {
 		w.Fatal(err)

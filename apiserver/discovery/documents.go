@@ -2,6 +2,8 @@ package discovery
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"slices"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
@@ -88,6 +90,7 @@ func resourceList(gv schema.GroupVersion, v groupVersion) *metav1.APIResourceLis
 		out.APIResources = append(out.APIResources, metav1.APIResource{
 			Name: d.Name, SingularName: d.Singular, Namespaced: d.Namespaced, Kind: d.Kind,
 			Verbs: d.Verbs(), ShortNames: d.ShortNames, Categories: d.Categories,
+			StorageVersionHash: storageVersionHash(d),
 		})
 		for _, sub := range d.Subresources {
 			kind := bodyKind(d, sub)
@@ -99,6 +102,20 @@ func resourceList(gv schema.GroupVersion, v groupVersion) *metav1.APIResourceLis
 		}
 	}
 	return out
+}
+
+// storageVersionHash changes when objects are stored in another version: whoever migrates them looks
+// at it. It is empty for what is not stored.
+func storageVersionHash(d resource.Descriptor) string {
+	if d.Virtual != nil {
+		return ""
+	}
+	stored := d.GVK()
+	if d.View != nil {
+		stored = d.View.Of.GVK()
+	}
+	sum := sha256.Sum256([]byte(stored.Group + "/" + stored.Version + "/" + stored.Kind))
+	return base64.StdEncoding.EncodeToString(sum[:8])
 }
 
 // bodyKind is the kind of what a subresource takes and returns.

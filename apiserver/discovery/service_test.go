@@ -112,6 +112,17 @@ func TestRoots(t *testing.T) {
 	}
 }
 
+// TestStorageVersionHash: the values are those that clusters have shown for years; of a view it is the
+// stored kind's.
+func TestStorageVersionHash(t *testing.T) {
+	want := map[string]string{"pods": "xPOwRZ+Yhw8=", "events": "r2yiGXH7wu8=", "tokenreviews": "", "horizontalpodautoscalers": "qwQve8ut294="}
+	for _, d := range registry.All(registry.Config{}) {
+		if w, ok := want[d.Name]; ok && d.Group != "metrics.k8s.io" && storageVersionHash(d) != w {
+			t.Errorf("%s: %q, want %q", d.GVR(), storageVersionHash(d), w)
+		}
+	}
+}
+
 // TestVersionOrder: clients take the first version as the preferred one.
 func TestVersionOrder(t *testing.T) {
 	d := func(v string) resource.Descriptor {

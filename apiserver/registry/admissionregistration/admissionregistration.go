@@ -20,6 +20,9 @@ func Kinds() []resource.Descriptor {
 	}
 }
 
+// extensions is by what kubectl finds all that extends the API.
+var extensions = []string{"api-extensions"}
+
 // unasked is said to who makes something that is not consulted.
 func unasked(what string) []string {
 	return []string{what + " are stored and not enforced by this cluster yet: requests are admitted without them"}

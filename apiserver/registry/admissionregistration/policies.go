@@ -16,9 +16,10 @@ const policyWarning = "admission policies"
 func validatingPolicies() resource.Descriptor {
 	type policy = *admissionv1.ValidatingAdmissionPolicy
 	return kind.Describe(kind.Of[policy]{
-		Singular: "validatingadmissionpolicy",
-		New:      func() policy { return &admissionv1.ValidatingAdmissionPolicy{} },
-		NewList:  func() runtime.Object { return &admissionv1.ValidatingAdmissionPolicyList{} },
+		Singular:   "validatingadmissionpolicy",
+		Categories: extensions,
+		New:        func() policy { return &admissionv1.ValidatingAdmissionPolicy{} },
+		NewList:    func() runtime.Object { return &admissionv1.ValidatingAdmissionPolicyList{} },
 		Defaults: func(p policy) {
 			kind.SetDefault(&p.Spec.FailurePolicy, admissionv1.Fail)
 			defaultMatch(p.Spec.MatchConstraints)
@@ -54,6 +55,7 @@ func validatingBindings() resource.Descriptor {
 	type binding = *admissionv1.ValidatingAdmissionPolicyBinding
 	return kind.Describe(kind.Of[binding]{
 		Singular:      "validatingadmissionpolicybinding",
+		Categories:    extensions,
 		New:           func() binding { return &admissionv1.ValidatingAdmissionPolicyBinding{} },
 		NewList:       func() runtime.Object { return &admissionv1.ValidatingAdmissionPolicyBindingList{} },
 		Defaults:      func(b binding) { defaultMatch(b.Spec.MatchResources) },
@@ -82,9 +84,10 @@ func validatingBindings() resource.Descriptor {
 func mutatingPolicies() resource.Descriptor {
 	type policy = *admissionv1.MutatingAdmissionPolicy
 	return kind.Describe(kind.Of[policy]{
-		Singular: "mutatingadmissionpolicy",
-		New:      func() policy { return &admissionv1.MutatingAdmissionPolicy{} },
-		NewList:  func() runtime.Object { return &admissionv1.MutatingAdmissionPolicyList{} },
+		Singular:   "mutatingadmissionpolicy",
+		Categories: extensions,
+		New:        func() policy { return &admissionv1.MutatingAdmissionPolicy{} },
+		NewList:    func() runtime.Object { return &admissionv1.MutatingAdmissionPolicyList{} },
 		Defaults: func(p policy) {
 			kind.SetDefault(&p.Spec.FailurePolicy, admissionv1.Fail)
 			defaultMatch(p.Spec.MatchConstraints)
@@ -111,6 +114,7 @@ func mutatingBindings() resource.Descriptor {
 	type binding = *admissionv1.MutatingAdmissionPolicyBinding
 	return kind.Describe(kind.Of[binding]{
 		Singular:      "mutatingadmissionpolicybinding",
+		Categories:    extensions,
 		New:           func() binding { return &admissionv1.MutatingAdmissionPolicyBinding{} },
 		NewList:       func() runtime.Object { return &admissionv1.MutatingAdmissionPolicyBindingList{} },
 		Defaults:      func(b binding) { defaultMatch(b.Spec.MatchResources) },

@@ -19,9 +19,10 @@ const (
 func mutatingWebhooks() resource.Descriptor {
 	type config = *admissionv1.MutatingWebhookConfiguration
 	return kind.Describe(kind.Of[config]{
-		Singular: "mutatingwebhookconfiguration",
-		New:      func() config { return &admissionv1.MutatingWebhookConfiguration{} },
-		NewList:  func() runtime.Object { return &admissionv1.MutatingWebhookConfigurationList{} },
+		Singular:   "mutatingwebhookconfiguration",
+		Categories: extensions,
+		New:        func() config { return &admissionv1.MutatingWebhookConfiguration{} },
+		NewList:    func() runtime.Object { return &admissionv1.MutatingWebhookConfigurationList{} },
 		Defaults: func(c config) {
 			for i := range c.Webhooks {
 				w := &c.Webhooks[i]
@@ -60,9 +61,10 @@ func mutatingWebhooks() resource.Descriptor {
 func validatingWebhooks() resource.Descriptor {
 	type config = *admissionv1.ValidatingWebhookConfiguration
 	return kind.Describe(kind.Of[config]{
-		Singular: "validatingwebhookconfiguration",
-		New:      func() config { return &admissionv1.ValidatingWebhookConfiguration{} },
-		NewList:  func() runtime.Object { return &admissionv1.ValidatingWebhookConfigurationList{} },
+		Singular:   "validatingwebhookconfiguration",
+		Categories: extensions,
+		New:        func() config { return &admissionv1.ValidatingWebhookConfiguration{} },
+		NewList:    func() runtime.Object { return &admissionv1.ValidatingWebhookConfigurationList{} },
 		Defaults: func(c config) {
 			for i := range c.Webhooks {
 				hookOfValidating(&c.Webhooks[i]).setDefaults()
