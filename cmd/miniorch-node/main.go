@@ -95,7 +95,7 @@ func run(ctx context.Context, o options) error {
 		NodeName: o.NodeName, NodeIP: o.NodeIP.String(), RootDir: o.DataDir, LogDir: o.logDir(),
 		ClusterDNS: addresses(o.ClusterDNS), ClusterDomain: o.ClusterDomain, HostResolv: o.ResolvConf,
 		Node: node.Config{
-			Annotations: map[string]string{claims.LocalPathRoot: o.localRoot()},
+			Annotations: map[string]string{claims.LocalPathRoot: o.localRoot(), claims.ControllerAttaches: "true"},
 			Port:        int32(listener.Addr().(*net.TCPAddr).Port), RuntimeVersion: parts.version, Ready: all(pods.Ready, parts.images.ready),
 		},
 		Listener: listener, TLS: serving, Logger: logger, Decisions: decisions,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/miniorch/miniorch/kubelet"
 	"github.com/miniorch/miniorch/kubelet/cgroups"
+	"github.com/miniorch/miniorch/kubelet/container"
 	"github.com/miniorch/miniorch/kubelet/logs"
 	"github.com/miniorch/miniorch/kubelet/network"
 	"github.com/miniorch/miniorch/kubelet/runtime"
@@ -69,7 +70,7 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 			v, err := containers.Version(ctx)
 			return "containerd://" + v, err
 		},
-		Parts: kubelet.Parts{Runtime: containers, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
+		Parts: kubelet.Parts{Runtime: importedFirst{containers, images.done}, Network: pods, Volumes: content, Logs: reader, Cgroups: groups},
 		runs:  runs,
 		close: func() {
 			if err := reader.Close(); err != nil {
@@ -141,4 +142,30 @@ func (i *imageImport) Run(ctx context.Context) error {
 	}
 	i.logger.Info("images imported", "dir", i.dir, "count", len(images))
 	return nil
+}
+
+// importedFirst says of no image that it is not there before all are imported. A node that comes back
+// with an empty disk has pods from before, and pods are not kept away from where they already are.
+type importedFirst struct {
+	kubelet.Runtime
+	imported <-chan struct{}
+}
+
+// Image implements kubelet.Runtime.
+func (r importedFirst) Image(ctx context.Context, ref string) (container.Image, bool, error) {
+	select {
+	case <-r.imported:
+		return r.Runtime.Image(ctx, ref)
+	default:
+	}
+	image, present, err := r.Runtime.Image(ctx, ref)
+	if present || err != nil {
+		return image, present, err
+	}
+	select {
+	case <-r.imported:
+		return r.Runtime.Image(ctx, ref)
+	case <-ctx.Done():
+		return image, false, ctx.Err()
+	}
 }
