@@ -21,7 +21,21 @@ var saysOptional = regexp.MustCompile(`(?m)^\s*\+(k8s:)?optional`)
 
 // TestOptional: the table says of the API types what their comments say.
 func TestOptional(t *testing.T) {
-	// The sources are where a method of one of the types was compiled from.
+	want := map[string]string{}
+	for pkg, file := range sources(t) {
+		for name, fields := range optionalIn(file) {
+			want[pkg+"."+name] = strings.Join(fields, " ")
+		}
+	}
+	if diff := cmp.Diff(want, optional); diff != "" {
+		t.Errorf("the table (-want +got):\n%s", diff)
+	}
+}
+
+// sources are the parsed files of the API's types, by package as "core/v1".
+func sources(t *testing.T) map[string]*ast.File {
+	t.Helper()
+	// They are where a method of one of the types was compiled from.
 	f := runtime.FuncForPC(reflect.ValueOf((&corev1.Pod{}).SwaggerDoc).Pointer())
 	file, _ := f.FileLine(f.Entry())
 	method, _ := reflect.TypeFor[corev1.Pod]().MethodByName("SwaggerDoc")
@@ -32,27 +46,23 @@ func TestOptional(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, "core", "v1", "types.go")); err != nil {
 		t.Skipf("the sources of the API types are not on this machine (%v)", err)
 	}
-	want := map[string]string{}
 	files, err := filepath.Glob(filepath.Join(root, "*", "v[12]", "types.go"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
+	parsed := map[string]*ast.File{}
 	for _, file := range files {
 		pkg, _ := filepath.Rel(root, filepath.Dir(file))
 		if strings.HasPrefix(pkg, "admission/") || strings.HasPrefix(pkg, "apidiscovery/") {
 			continue // not served
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, fields := range optionalIn(parsed) {
-			want[filepath.ToSlash(pkg)+"."+name] = strings.Join(fields, " ")
-		}
+		parsed[filepath.ToSlash(pkg)] = tree
 	}
-	if diff := cmp.Diff(want, optional); diff != "" {
-		t.Errorf("the table (-want +got):\n%s", diff)
-	}
+	return parsed
 }
 
 // optionalIn lists the optional fields without omitempty of each struct.

@@ -12,6 +12,7 @@ type schema struct {
 	Description          string
 	Type                 string
 	Format               string
+	Enum                 []string
 	Properties           map[string]*schema
 	Required             []string
 	Items                *schema
@@ -36,6 +37,7 @@ func (s *schema) MarshalJSON() ([]byte, error) {
 	put("description", s.Description != "", s.Description)
 	put("type", s.Type != "", s.Type)
 	put("format", s.Format != "", s.Format)
+	put("enum", len(s.Enum) > 0, s.Enum)
 	put("properties", len(s.Properties) > 0, s.Properties)
 	put("required", len(s.Required) > 0, s.Required)
 	put("items", s.Items != nil, s.Items)

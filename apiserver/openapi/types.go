@@ -191,7 +191,7 @@ func (b *typeBuilder) property(t reflect.Type) *schema {
 	case reflect.Map:
 		return &schema{Type: "object", AdditionalProperties: b.property(t.Elem())}
 	case reflect.String:
-		return &schema{Type: "string"}
+		return &schema{Type: "string", Enum: enumOf(t)}
 	case reflect.Bool:
 		return &schema{Type: "boolean"}
 	case reflect.Int64, reflect.Int, reflect.Uint64, reflect.Uint32:
