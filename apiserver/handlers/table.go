@@ -128,17 +128,17 @@ func appendRow(b []byte, d *resource.Descriptor, it *watchcache.Item, include me
 
 func appendCells(b []byte, d *resource.Descriptor, it *watchcache.Item, now time.Time) (_ []byte, err error) {
 	if len(d.Columns) == 0 {
-		b, err = appendCell(b, it.Object.GetName())
-		if err != nil {
-			return nil, err
-		}
-		return appendCell(append(b, ','), it.Object.GetCreationTimestamp().UTC().Format(time.RFC3339))
+		b = append(appendText(b, it.Object.GetName()), ',')
+		return appendText(b, it.Object.GetCreationTimestamp().UTC().Format(time.RFC3339)), nil
 	}
 	for i := range d.Columns {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if b, err = appendCell(b, d.Columns[i].Value(it.Object, now)); err != nil {
+		c := &d.Columns[i]
+		if c.Text != nil {
+			b = appendText(b, c.Text(it.Object, now))
+		} else if b, err = appendCell(b, c.Value(it.Object, now)); err != nil {
 			return nil, err
 		}
 	}
@@ -149,9 +149,7 @@ func appendCells(b []byte, d *resource.Descriptor, it *watchcache.Item, now time
 func appendCell(b []byte, cell any) ([]byte, error) {
 	switch v := cell.(type) {
 	case string:
-		if plainText(v) {
-			return append(append(append(b, '"'), v...), '"'), nil
-		}
+		return appendText(b, v), nil
 	case int:
 		return strconv.AppendInt(b, int64(v), 10), nil
 	case int32:
@@ -163,14 +161,24 @@ func appendCell(b []byte, cell any) ([]byte, error) {
 	return append(b, data...), err
 }
 
-// plainText reports whether JSON writes s as it is.
-func plainText(s string) bool {
+// appendText appends s as encoding/json writes it: "<none>" is what cells hold most.
+func appendText(b []byte, s string) []byte {
+	from := len(b)
+	b = append(b, '"')
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			return false
+		switch c := s[i]; {
+		case c == '<':
+			b = append(b, `\u003c`...)
+		case c == '>':
+			b = append(b, `\u003e`...)
+		case c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '&':
+			data, _ := json.Marshal(s) // a text has an encoding
+			return append(b[:from], data...)
+		default:
+			b = append(b, c)
 		}
 	}
-	return true
+	return append(b, '"')
 }
 
 // defaultColumns serve a kind that declares none.

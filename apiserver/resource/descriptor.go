@@ -94,6 +94,8 @@ type Column struct {
 	Name, Type, Format, Description string
 	Priority                        int32 // 0: always; 1: with -o wide
 	Value                           func(obj api.Object, now time.Time) any
+	// Text is Value for a column of text, without an allocation for each cell; nil for others.
+	Text func(obj api.Object, now time.Time) string
 }
 
 // Subresource is an endpoint below an object that reads and writes part of it.

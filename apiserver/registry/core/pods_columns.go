@@ -20,8 +20,7 @@ func podColumns() []kind.Column[*corev1.Pod] {
 		kind.NameColumn[pod](),
 		kind.TextColumn("Ready", "How many of the containers are ready.", printPodReady),
 		kind.TextColumn("Status", "What the pod is doing, or why it is not.", printPodStatus),
-		{Name: "Restarts", Type: "string", Description: "How often its containers restarted, and when they last did.",
-			Value: func(p pod, now time.Time) any { return printPodRestarts(p, now) }},
+		kind.TimedColumn("Restarts", "How often its containers restarted, and when they last did.", printPodRestarts),
 		kind.AgeColumn[pod](),
 		kind.Wide(kind.TextColumn("IP", "Its address.", printPodIP)),
 		kind.Wide(kind.TextColumn("Node", "Where it runs.", func(p pod) string { return kind.OrNone(p.Spec.NodeName) })),
@@ -75,7 +74,7 @@ func printPodReady(p *corev1.Pod) string {
 			ready++
 		}
 	}
-	return fmt.Sprintf("%d/%d", ready, total)
+	return strconv.Itoa(ready) + "/" + strconv.Itoa(total)
 }
 
 // printPodStatus finds the word that says most: the phase, overridden by what holds the

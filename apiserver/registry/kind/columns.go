@@ -17,26 +17,27 @@ const (
 
 // NameColumn is the first column of nearly every kind.
 func NameColumn[T api.Object]() Column[T] {
-	return Column[T]{
-		Name: "Name", Type: "string", Format: "name",
-		Description: "Name is unique within a namespace, or within the cluster for kinds without a namespace.",
-		Value:       func(obj T, _ time.Time) any { return obj.GetName() },
-	}
+	c := TextColumn("Name", "Name is unique within a namespace, or within the cluster for kinds without a namespace.", T.GetName)
+	c.Format = "name"
+	return c
 }
 
 // AgeColumn is the last of the narrow columns of nearly every kind.
 func AgeColumn[T api.Object]() Column[T] {
-	return Column[T]{
-		Name: "Age", Type: "string",
-		Description: "How long ago the object was created.",
-		Value:       func(obj T, now time.Time) any { return AgeOf(obj.GetCreationTimestamp(), now) },
-	}
+	return TimedColumn("Age", "How long ago the object was created.", func(obj T, now time.Time) string {
+		return AgeOf(obj.GetCreationTimestamp(), now)
+	})
 }
 
 // TextColumn is a column of free text.
 func TextColumn[T api.Object](name, description string, value func(obj T) string) Column[T] {
-	return Column[T]{Name: name, Type: "string", Description: description,
-		Value: func(obj T, _ time.Time) any { return value(obj) }}
+	return TimedColumn(name, description, func(obj T, _ time.Time) string { return value(obj) })
+}
+
+// TimedColumn is a column of text that depends on the time.
+func TimedColumn[T api.Object](name, description string, value func(obj T, now time.Time) string) Column[T] {
+	return Column[T]{Name: name, Type: "string", Description: description, text: value,
+		Value: func(obj T, now time.Time) any { return value(obj, now) }}
 }
 
 // CountColumn is a column of whole numbers.

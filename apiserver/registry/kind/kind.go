@@ -56,6 +56,7 @@ type Column[T api.Object] struct {
 	Name, Type, Format, Description string
 	Priority                        int32
 	Value                           func(obj T, now time.Time) any
+	text                            func(obj T, now time.Time) string // of a column of text, the same
 }
 
 // Describe turns the typed value into the one that the engine reads.
@@ -113,10 +114,14 @@ func describeReading[T api.Object](d *resource.Descriptor, k Of[T]) {
 		d.Fields = func(obj api.Object) fields.Set { return k.Fields(obj.(T)) }
 	}
 	for _, c := range k.Columns {
-		d.Columns = append(d.Columns, resource.Column{
+		column := resource.Column{
 			Name: c.Name, Type: c.Type, Format: c.Format, Description: c.Description, Priority: c.Priority,
 			Value: func(obj api.Object, now time.Time) any { return c.Value(obj.(T), now) },
-		})
+		}
+		if c.text != nil {
+			column.Text = func(obj api.Object, now time.Time) string { return c.text(obj.(T), now) }
+		}
+		d.Columns = append(d.Columns, column)
 	}
 }
 
