@@ -62,7 +62,11 @@ func (v *view) containerStatus(u *unit, old *corev1.ContainerStatus) corev1.Cont
 		s.ImageID = c.ImageID
 		s.RestartCount = int32(c.RestartCount)
 	} else if old != nil {
-		s.RestartCount, s.ImageID, s.LastTerminationState = old.RestartCount, old.ImageID, lastOf(old)
+		s.RestartCount, s.ImageID, s.LastTerminationState = old.RestartCount, old.ImageID, old.LastTerminationState
+		if old.ContainerID != "" { // it was removed behind our back, with the node's disk perhaps: the next one is another
+			s.RestartCount++
+			s.LastTerminationState = forgotten(old).State
+		}
 	}
 	if u.previous != nil && u.previous.State == container.StateExited {
 		s.LastTerminationState.Terminated = u.terminated(u.previous)
@@ -71,14 +75,6 @@ func (v *view) containerStatus(u *unit, old *corev1.ContainerStatus) corev1.Cont
 	}
 	v.state(u, &s)
 	return s
-}
-
-// lastOf is the last end of a container that a status tells about.
-func lastOf(old *corev1.ContainerStatus) corev1.ContainerState {
-	if old.State.Terminated != nil {
-		return corev1.ContainerState{Terminated: old.State.Terminated}
-	}
-	return old.LastTerminationState
 }
 
 // state sets the container's state.
@@ -189,7 +185,7 @@ func (u *unit) outlivedBy(old *corev1.ContainerStatus) bool {
 	return u.latest == nil || u.latest.RestartCount < int(old.RestartCount)
 }
 
-// forgotten is the status of a container that is no longer there, and never will be again.
+// forgotten is the status of a container that is no longer there: how it ended, if that was seen.
 func forgotten(old *corev1.ContainerStatus) corev1.ContainerStatus {
 	s := *old.DeepCopy()
 	if no := false; s.Started != nil {
@@ -198,7 +194,7 @@ func forgotten(old *corev1.ContainerStatus) corev1.ContainerStatus {
 	if s.State.Terminated == nil {
 		s.Ready = false
 		s.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: 137, Reason: "ContainerStatusUnknown", ContainerID: s.ContainerID,
+			ExitCode: 137, Reason: container.ReasonUnknown, ContainerID: s.ContainerID,
 			Message: "The container could not be located when the pod was terminated",
 		}}
 	}

@@ -194,6 +194,27 @@ func TestStatusOfStoppedPodWithoutContainers(t *testing.T) {
 	}
 }
 
+// TestLostContainerCounts: a node came back without its disk. The next container is another one, and how
+// the last one ended nobody saw; however often the status is written before it starts.
+func TestLostContainerCounts(t *testing.T) {
+	p := pod(func(p *corev1.Pod) {
+		p.Status.Phase = corev1.PodRunning
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "c", ContainerID: "containerd://x", RestartCount: 2,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	})
+	for range 3 {
+		plan, s := Step(p, Observed{Held: true, Sandbox: Sandbox{Ready: true}}, at(time.Minute))
+		if len(plan.Actions) != 1 || plan.Actions[0].RestartCount != 3 {
+			t.Errorf("%s, want the start of instance 3", plan)
+		}
+		c := s.ContainerStatuses[0]
+		if end := c.LastTerminationState.Terminated; c.RestartCount != 3 || c.ContainerID != "" || end == nil || end.Reason != container.ReasonUnknown || end.ContainerID != "containerd://x" {
+			t.Errorf("status %+v, want the third restart, after an end that nobody saw", c)
+		}
+		p.Status = s
+	}
+}
+
 // TestStatusNeverGoesBack: the instances of a pod that goes are removed in any order, and the one
 // before the last does not speak for the last.
 func TestStatusNeverGoesBack(t *testing.T) {

@@ -186,9 +186,10 @@ func (u *unit) restartCount(reported []corev1.ContainerStatus) int {
 	if u.latest != nil {
 		next = u.latest.RestartCount + 1
 	}
-	for i := range reported {
-		if s := &reported[i]; s.Name == u.spec.Name && s.ContainerID != "" && u.latest == nil {
-			next = int(s.RestartCount) + 1
+	if s := statusOf(reported, u.spec.Name); s != nil && u.latest == nil {
+		next = int(s.RestartCount)
+		if s.ContainerID != "" { // that of the one which is gone; the status has not counted further yet
+			next++
 		}
 	}
 	return next
