@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/apiserver/apiservertest"
 	"github.com/miniorch/miniorch/apiserver/auth"
@@ -20,49 +18,8 @@ import (
 	"github.com/miniorch/miniorch/apiserver/storage/etcd"
 	"github.com/miniorch/miniorch/apiserver/storage/memory"
 	"github.com/miniorch/miniorch/pkg/client"
-	"github.com/miniorch/miniorch/scheduler/framework"
 	"github.com/miniorch/miniorch/scheduler/framework/sample"
 )
-
-// BenchmarkDecide measures decisions alone: replicas share evaluations, strangers do not.
-func BenchmarkDecide(b *testing.B) {
-	kinds := []struct {
-		name string
-		pod  func(i int) *corev1.Pod
-	}{
-		{"replicas", func(i int) *corev1.Pod {
-			return sample.Owned(sample.Pod(fmt.Sprint("p", i), "cpu", "10m", "memory", "10Mi"), "rs")
-		}},
-		{"strangers", func(i int) *corev1.Pod {
-			return sample.Pod(fmt.Sprint("p", i), "cpu", fmt.Sprint(i%2000+1, "m"), "memory", "10Mi")
-		}},
-	}
-	for _, nodes := range []int{1000, 5000} {
-		for _, k := range kinds {
-			b.Run(fmt.Sprintf("%s/nodes=%d", k.name, nodes), func(b *testing.B) {
-				fw, err := framework.New(DefaultProfile(Parts{}))
-				if err != nil {
-					b.Fatal(err)
-				}
-				c, m := newCache(), newMind()
-				for i := range nodes {
-					c.setNode(sample.Node(fmt.Sprintf("n%04d", i), "cpu", "64", "memory", "256Gi", "pods", "1000000"))
-				}
-				n := 0
-				for b.Loop() {
-					pod := k.pod(n)
-					pod.UID = types.UID(pod.Name)
-					info := framework.NewPodInfo(pod)
-					if d := m.decide(fw, info, fw.Sign(info), c.snapshot(), rand.Float64); d.Node != "" {
-						c.assume(info, d.Node)
-					}
-					n++
-				}
-				b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "pods/s")
-			})
-		}
-	}
-}
 
 // BenchmarkThroughAPI measures replicas from the start of the scheduler to the watch event
 // that shows their binding: a real API server in this process, 1,000 nodes, 5,000 pods.

@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
@@ -63,35 +65,99 @@ func (x *extremes) enter(score int64) bool {
 	return false
 }
 
-// evaluate asks the plugins about all nodes.
-func evaluate(fw *framework.Framework, pod *framework.PodInfo, self types.UID, nodes framework.Snapshot) *evaluation {
-	e := &evaluation{fw: fw, pod: pod, self: self, nodes: nodes, state: framework.NewCycleState()}
+// evaluate asks the plugins about all nodes, but for what they have answered before.
+func (m *mind) evaluate(fw *framework.Framework, pod *framework.PodInfo, self types.UID, nodes framework.Snapshot) *evaluation {
+	e := m.blank()
+	e.fw, e.pod, e.self, e.nodes, e.state = fw, pod, self, nodes, framework.NewCycleState()
 	if e.refused = fw.PreFilter(e.state, pod, nodes); !e.refused.OK() {
 		return e
 	}
 	if e.refused = fw.PreScore(e.state, pod, nodes); !e.refused.OK() {
 		return e
 	}
-	e.refusals = make([]*framework.Status, nodes.Len())
-	for _, s := range fw.Scores(e.state) {
-		c := column{WeightedScore: s, raw: make([]int64, nodes.Len())}
-		c.normalizer, _ = s.Score.(framework.Normalizer)
-		e.columns = append(e.columns, c)
+	e.makeRoom(nodes.Len(), fw.Scores(e.state))
+	if only, others := e.state.Restricted(); only != nil {
+		e.askOnly(only, others)
+	} else {
+		m.askAll(e)
 	}
-	e.askAll()
 	e.addAll()
 	return e
 }
 
-// askAll asks about all nodes that are worth it.
-func (e *evaluation) askAll() {
-	only, others := e.state.Restricted()
-	if only == nil {
-		for i := range e.refusals {
-			e.ask(i)
+// blank returns an evaluation to fill, with the room of one that is not needed any more.
+func (m *mind) blank() *evaluation {
+	e := m.spare
+	if m.spare = nil; e == nil {
+		e = &evaluation{}
+	}
+	return e
+}
+
+// makeRoom makes room for answers about n nodes.
+func (e *evaluation) makeRoom(n int, scores []framework.WeightedScore) {
+	e.refusals = slices.Grow(e.refusals[:0], n)[:n]
+	room := e.columns[:cap(e.columns)]
+	e.columns = e.columns[:0]
+	for p, s := range scores {
+		c := column{WeightedScore: s}
+		if p < len(room) {
+			c.raw = room[p].raw
 		}
+		c.raw = slices.Grow(c.raw[:0], n)[:n]
+		c.normalizer, _ = s.Score.(framework.Normalizer)
+		e.columns = append(e.columns, c)
+	}
+}
+
+// askAll asks about all nodes, one plugin after the other, but for what they have answered before.
+func (m *mind) askAll(e *evaluation) {
+	clear(e.refusals)
+	for _, f := range e.fw.Filters(e.state) {
+		e.refuse(m.answers.refusalsOf(e, f))
+	}
+	for i, n := range e.nodes.All() {
+		if len(n.Nominated) > 0 && e.refusals[i] == nil {
+			e.refusals[i] = e.filter(n)
+		}
+	}
+	for p := range e.columns {
+		e.score(&e.columns[p], m.answers.scoresOf(e, e.columns[p].Score))
+	}
+}
+
+// refuse takes what a plugin says of the nodes that nobody before it has refused.
+func (e *evaluation) refuse(from source[*framework.Status]) {
+	for i, s := range from.known {
+		if s != nil && e.refusals[i] == nil {
+			e.refusals[i] = s
+		}
+	}
+	if from.known != nil {
 		return
 	}
+	for i, n := range e.nodes.All() {
+		if e.refusals[i] == nil {
+			e.refusals[i] = from.ask(n)
+		}
+	}
+}
+
+// score takes the raw scores of the nodes that passed.
+func (e *evaluation) score(c *column, from source[int64]) {
+	if from.known != nil {
+		copy(c.raw, from.known)
+		return
+	}
+	for i, n := range e.nodes.All() {
+		if e.refusals[i] == nil {
+			c.raw[i] = from.ask(n)
+		}
+	}
+}
+
+// askOnly asks about the nodes that alone are worth it.
+func (e *evaluation) askOnly(only map[string]bool, others *framework.Status) {
 	for i := range e.refusals {
 		e.refusals[i] = others
 	}
@@ -141,14 +207,17 @@ func withNominated(node *framework.NodeInfo, priority int32, self types.UID) *fr
 // addAll works out extremes and totals from all raw scores.
 func (e *evaluation) addAll() {
 	e.listed = false
-	for p := range e.columns {
-		e.columns[p].measure(e.refusals)
-	}
 	e.totals.reset(len(e.refusals))
+	passed := int64(0)
 	for i, s := range e.refusals {
 		if s == nil {
-			e.totals.put(i, e.total(i))
+			e.totals.put(i, 0)
+			passed++
 		}
+	}
+	for p := range e.columns {
+		e.columns[p].measure(e.refusals)
+		e.columns[p].addTo(e.totals.numbers(), passed)
 	}
 	e.totals.build()
 }
@@ -161,6 +230,26 @@ func (c *column) measure(refusals []*framework.Status) {
 	for i, s := range refusals {
 		if s == nil && c.enter(c.raw[i]) {
 			c.widen(c.raw[i])
+		}
+	}
+}
+
+// addTo adds the weighted scores to the sums of the nodes that passed, so many; what becomes of
+// others' does not matter.
+func (c *column) addTo(sums []int64, passed int64) {
+	switch {
+	case c.normalizer == nil:
+		for i, raw := range c.raw {
+			sums[i] += c.Weight * raw
+		}
+	case c.atLowest == passed: // all are alike: they all have the lowest
+		one := c.Weight * framework.Normalized(c.normalizer, c.lowest, c.lowest, c.highest)
+		for i := range c.raw {
+			sums[i] += one
+		}
+	default:
+		for i := range c.raw {
+			sums[i] += c.Weight * c.score(i, &c.extremes)
 		}
 	}
 }

@@ -137,7 +137,7 @@ func (c *cluster) totals(pod *corev1.Pod, passed []string) []int64 {
 		}
 	}
 	for i := range passed {
-		totals[i] += 3 * reversed(mild[i], slices.Max(mild))
+		totals[i] += 3*reversed(mild[i], slices.Max(mild)) + c.nearImages(pod, passed[i])
 	}
 	for i, s := range c.company(pod, passed) {
 		totals[i] += 2 * s
@@ -146,6 +146,28 @@ func (c *cluster) totals(pod *corev1.Pod, passed []string) []int64 {
 		totals[i] += 2 * s
 	}
 	return totals
+}
+
+// nearImages scores a node by the pod's images that it has: the more other nodes have one, the more
+// it counts.
+func (c *cluster) nearImages(pod *corev1.Pod, node string) int64 {
+	size := func(name, image string) int64 {
+		for _, i := range c.nodes[name].Status.Images {
+			if slices.Contains(i.Names, image) {
+				return i.SizeBytes
+			}
+		}
+		return 0
+	}
+	image, have := pod.Spec.Containers[0].Image+":latest", 0
+	for name := range c.nodes {
+		if size(name, image) > 0 {
+			have++
+		}
+	}
+	const least, most = 23 << 20, 1000 << 20
+	bytes := int64(float64(size(node, image)) * (float64(have) / float64(len(c.nodes))))
+	return 100 * (min(max(bytes, least), most) - least) / (most - least)
 }
 
 func atLeast(n, ifZero int64) int64 { return cmp.Or(n, ifZero) }
@@ -181,6 +203,11 @@ func (r randomly) node(name string) *corev1.Node {
 	if r.IntN(8) > 0 {
 		n.Labels["zone"] = r.oneOf("z1", "z2", "z3")
 	}
+	for _, image := range []string{"a", "b", "c"} {
+		if r.IntN(3) == 0 {
+			n.Status.Images = append(n.Status.Images, corev1.ContainerImage{Names: []string{image + ":latest"}, SizeBytes: int64(r.IntN(900)) << 20})
+		}
+	}
 	n.Spec.Unschedulable = r.IntN(10) == 0
 	for _, e := range []corev1.TaintEffect{corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule} {
 		if r.IntN(4) == 0 {
@@ -195,6 +222,10 @@ func (r randomly) pod(name string) *corev1.Pod {
 	if r.IntN(4) > 0 {
 		p = sample.Pod(name, "cpu", r.oneOf("100m", "500m", "3"), "memory", r.oneOf("100Mi", "1Gi"))
 	}
+	if r.IntN(4) == 0 { // a stranger: no other is like it
+		p = sample.Pod(name, "cpu", fmt.Sprint(1+r.IntN(2000), "m"), "memory", fmt.Sprint(1+r.IntN(2000), "Mi"))
+	}
+	p.Spec.Containers[0].Image = r.oneOf("a", "a", "b", "c", "d")
 	p.Namespace = r.oneOf("d", "d", "e")
 	p.Labels = map[string]string{"app": r.oneOf("a", "b", "c"), "tier": r.oneOf("x", "y")}
 	if r.IntN(2) == 0 {

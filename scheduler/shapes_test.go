@@ -76,6 +76,12 @@ func shapes() []shape {
 		{name: "TopologySpreadingHosts", pod: spreadOver(corev1.LabelHostname, corev1.DoNotSchedule, 1)},
 		{name: "PreferredTopologySpreading", pod: spreadOver(corev1.LabelTopologyZone, corev1.ScheduleAnyway, 5)},
 		{name: "Mixed", before: colored("green", func(*corev1.Pod, corev1.PodAffinityTerm) {}), pod: mixed},
+		{name: "Strangers", pod: func(i int) *corev1.Pod { // each pod requests something else
+			return sample.Pod(fmt.Sprint("p", i), "cpu", fmt.Sprint(i%200+1, "m"), "memory", fmt.Sprint(i%199+1, "Mi"))
+		}},
+		{name: "ManyImages", pod: func(i int) *corev1.Pod { // each pod runs something else
+			return sample.With(plainPod(i), func(p *corev1.Pod) { p.Spec.Containers[0].Image = fmt.Sprint("registry.example.com/app:", i%5000) })
+		}},
 		{name: "Churn", pod: plainPod, churn: true},
 		{name: "Daemon", pod: func(i int) *corev1.Pod {
 			return sample.With(sample.Pod(fmt.Sprint("p", i)), func(p *corev1.Pod) {

@@ -28,6 +28,9 @@ func (t *tournament) at(i int) int64 { return t.top[t.leaves+i] }
 // put sets the number of the i-th without working out who is best: call build after.
 func (t *tournament) put(i int, score int64) { t.top[t.leaves+i], t.ties[t.leaves+i] = score, 1 }
 
+// numbers returns the numbers of all by place, to be worked out before build.
+func (t *tournament) numbers() []int64 { return t.top[t.leaves:] }
+
 func (t *tournament) build() {
 	for n := t.leaves - 1; n > 0; n-- {
 		t.play(n)

@@ -305,6 +305,9 @@ func (f *Framework) PreScore(state *CycleState, pod *PodInfo, nodes Snapshot) *S
 	return nil
 }
 
+// Filters returns the Filter plugins that PreFilter did not skip.
+func (f *Framework) Filters(state *CycleState) []Filter { return state.filters }
+
 // Scores returns the Score plugins that PreScore did not skip.
 func (f *Framework) Scores(state *CycleState) []WeightedScore {
 	return state.scores

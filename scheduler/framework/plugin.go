@@ -75,7 +75,7 @@ type PreScore interface {
 }
 
 // Score says how good the node is for the pod: in [0, MaxScore], or any number if the
-// plugin is a Normalizer too. It is pure.
+// plugin is a Normalizer too. It is pure, and may be asked about nodes that others refuse.
 type Score interface {
 	Plugin
 	Score(state *CycleState, pod *PodInfo, node *NodeInfo) int64

@@ -1,6 +1,7 @@
 package framework
 
 import (
+	"iter"
 	"slices"
 	"strings"
 )
@@ -41,6 +42,21 @@ func (s Snapshot) Len() int {
 
 // At returns the i-th node.
 func (s Snapshot) At(i int) *NodeInfo { return s.chunks[i/chunkSize][i%chunkSize] }
+
+// All goes over all nodes with their positions.
+func (s Snapshot) All() iter.Seq2[int, *NodeInfo] {
+	return func(yield func(int, *NodeInfo) bool) {
+		i := 0
+		for _, chunk := range s.chunks {
+			for _, n := range chunk {
+				if !yield(i, n) {
+					return
+				}
+				i++
+			}
+		}
+	}
+}
 
 // Get returns a node by name, nil if there is none.
 func (s Snapshot) Get(name string) *NodeInfo {

@@ -60,16 +60,21 @@ type spread struct {
 // PreScore counts which nodes have the images, and skips pods whose images no node has.
 func (Plugin) PreScore(state *framework.CycleState, pod *framework.PodInfo, nodes framework.Snapshot) *framework.Status {
 	s := &spread{images: imagesOf(pod)}
+	s.share = make([]float64, len(s.images))
 	total := 0.0
-	for _, image := range s.images {
-		have := 0
-		for i := range nodes.Len() {
-			if _, ok := nodes.At(i).Images[image]; ok {
-				have++
+	for _, n := range nodes.All() {
+		if len(n.Images) == 0 {
+			continue
+		}
+		for k, image := range s.images {
+			if _, ok := n.Images[image]; ok {
+				s.share[k]++
+				total++
 			}
 		}
-		s.share = append(s.share, float64(have)/float64(max(1, nodes.Len())))
-		total += float64(have)
+	}
+	for k := range s.share {
+		s.share[k] /= float64(max(1, nodes.Len()))
 	}
 	state.Put(name, s)
 	if total == 0 {

@@ -12,6 +12,8 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
+const name = "NodeResourcesFit"
+
 // Args tunes the plugin.
 type Args struct {
 	Strategy  Strategy        // default: LeastAllocated
@@ -34,14 +36,11 @@ func New(args Args) Plugin {
 	if args.Strategy == "" {
 		args.Strategy = LeastAllocated
 	}
-	if len(args.Resources) == 0 {
-		args.Resources = CPUAndMemory()
-	}
-	return Plugin{args: args, scorer: scorer{args.Strategy, args.Resources, args.Shape}}
+	return Plugin{args: args, scorer: scorer{args.Strategy, counting(args.Resources), args.Shape}}
 }
 
 // Name returns the plugin's name.
-func (Plugin) Name() string { return "NodeResourcesFit" }
+func (Plugin) Name() string { return name }
 
 // Sign tells what the plugin reads.
 func (Plugin) Sign(b []byte, pod *framework.PodInfo) ([]byte, bool) { return sign(b, pod), true }
@@ -60,38 +59,20 @@ func sign(b []byte, pod *framework.PodInfo) []byte {
 
 // Filter refuses a node that lacks something the pod requests; the reasons name all of it.
 func (p Plugin) Filter(_ *framework.CycleState, pod *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
-	reasons, never := p.lacks(&pod.Requests, node)
-	switch {
-	case len(reasons) == 0:
-		return nil
-	case never:
-		return framework.RefuseForGood(reasons...)
-	}
-	return framework.Refuse(reasons...)
-}
-
-// lacks returns, in the words that users read, what the node has not enough of; never if an
-// empty node would not have it either.
-func (p Plugin) lacks(want *framework.Resources, node *framework.NodeInfo) (reasons []string, never bool) {
-	used, has := &node.Requested, &node.Allocatable
-	check := func(what string, want, used, has int64) {
-		if want > 0 && want > has-used {
-			reasons = append(reasons, what)
-			never = never || want > has
-		}
-	}
+	want, used, has := &pod.Requests, &node.Requested, &node.Allocatable
+	var l lack
 	if used.Pods+want.Pods > has.Pods {
-		reasons = append(reasons, "Too many pods")
+		l.what |= pods
 	}
-	check("Insufficient cpu", want.MilliCPU, used.MilliCPU, has.MilliCPU)
-	check("Insufficient memory", want.Memory, used.Memory, has.Memory)
-	check("Insufficient ephemeral-storage", want.EphemeralStorage, used.EphemeralStorage, has.EphemeralStorage)
+	l.check(cpu, want.MilliCPU, used.MilliCPU, has.MilliCPU)
+	l.check(memory, want.Memory, used.Memory, has.Memory)
+	l.check(storage, want.EphemeralStorage, used.EphemeralStorage, has.EphemeralStorage)
 	for _, o := range want.Others {
-		if !p.ignores(o.Name) {
-			check("Insufficient "+string(o.Name), o.Value, used.Other(o.Name), has.Other(o.Name))
+		if !p.ignores(o.Name) && l.check(0, o.Value, used.Other(o.Name), has.Other(o.Name)) {
+			l.others = append(l.others, "Insufficient "+string(o.Name))
 		}
 	}
-	return reasons, never
+	return l.refusal()
 }
 
 func (p Plugin) ignores(name corev1.ResourceName) bool {

@@ -32,14 +32,15 @@ func CPUAndMemory() []Weighted {
 // scorer turns what a node would have in use into a score.
 type scorer struct {
 	strategy  Strategy
-	resources []Weighted
+	resources []counted
 	shape     framework.Shape
 }
 
 func (s *scorer) score(pod *framework.PodInfo, node *framework.NodeInfo) int64 {
 	var sum, weights int64
-	for _, r := range s.resources {
-		used, has := use(r.Name, pod, node, assumed)
+	for i := range s.resources {
+		r := &s.resources[i]
+		used, has := r.use(&pod.Assumed, &node.Assumed, &node.Allocatable)
 		if has == 0 {
 			continue
 		}
@@ -74,33 +75,47 @@ func (s *scorer) one(used, has int64) int64 {
 	return (has - used) * framework.MaxScore / has
 }
 
-// kind says which of two sums counts.
-type kind int
+// counted is a weighted resource that is looked up again and again.
+type counted struct {
+	Weighted
+	bit uint8 // 0: an extended resource
+}
 
-const (
-	assumed   kind = iota // with something for containers that request nothing
-	requested             // as requested
-)
+func counting(resources []Weighted) []counted {
+	if len(resources) == 0 {
+		resources = CPUAndMemory()
+	}
+	known := map[corev1.ResourceName]uint8{
+		corev1.ResourceCPU: cpu, corev1.ResourceMemory: memory, corev1.ResourceEphemeralStorage: storage, corev1.ResourcePods: pods,
+	}
+	var out []counted
+	for _, w := range resources {
+		out = append(out, counted{w, known[w.Name]})
+	}
+	return out
+}
 
-// use returns how much of a resource the node would have in use with the pod, and how much it
-// has; nothing for an extended resource that the pod does not request.
-func use(name corev1.ResourceName, pod *framework.PodInfo, node *framework.NodeInfo, k kind) (used, has int64) {
-	on, wants := &node.Assumed, &pod.Assumed
-	if k == requested {
-		on, wants = &node.Requested, &pod.Requests
+// of returns how much of the resource there is.
+func (c *counted) of(r *framework.Resources) int64 {
+	switch c.bit {
+	case cpu:
+		return r.MilliCPU
+	case memory:
+		return r.Memory
+	case storage:
+		return r.EphemeralStorage
+	case pods:
+		return r.Pods
 	}
-	switch name {
-	case corev1.ResourceCPU:
-		return on.MilliCPU + wants.MilliCPU, node.Allocatable.MilliCPU
-	case corev1.ResourceMemory:
-		return on.Memory + wants.Memory, node.Allocatable.Memory
-	case corev1.ResourceEphemeralStorage:
-		return on.EphemeralStorage + wants.EphemeralStorage, node.Allocatable.EphemeralStorage
-	case corev1.ResourcePods:
-		return on.Pods + wants.Pods, node.Allocatable.Pods
-	}
-	if wants.Other(name) == 0 {
+	return r.Other(c.Name)
+}
+
+// use returns how much of the resource would be in use with what the pod wants, and how much there
+// is; nothing for an extended resource that the pod does not want.
+func (c *counted) use(wants, on, has *framework.Resources) (used, capacity int64) {
+	want := c.of(wants)
+	if c.bit == 0 && want == 0 {
 		return 0, 0
 	}
-	return on.Other(name) + wants.Other(name), node.Allocatable.Other(name)
+	return c.of(on) + want, c.of(has)
 }
