@@ -23,7 +23,10 @@ const (
 var partialKind = schema.GroupVersionKind{Group: "meta.k8s.io", Version: "v1", Kind: "PartialObjectMetadata"}
 
 // marshaler is what types with a protobuf form have.
-type marshaler interface{ Marshal() ([]byte, error) }
+type marshaler interface {
+	Marshal() ([]byte, error)
+	Size() int
+}
 
 // jsonOf encodes an object without a newline at its end. Typed objects in the cache carry no
 // apiVersion and kind; they are added to a shallow copy, as the object is shared.
@@ -112,4 +115,16 @@ func metadataJSON(it *watchcache.Item) ([]byte, error) {
 
 func metadataProtobuf(it *watchcache.Item) ([]byte, error) {
 	return it.Encoded(formatMetadataProtobuf, func(o api.Object) ([]byte, error) { return protobufOf(partial(o)) })
+}
+
+// protobufSize returns the length of an item's bytes in one of the two protobuf formats.
+func protobufSize(shape shape, it *watchcache.Item) (int, error) {
+	if shape == metadata {
+		return it.EncodedSize(formatMetadataProtobuf, func(o api.Object) int { return partial(o).Size() }), nil
+	}
+	m, ok := it.Object.(marshaler)
+	if !ok {
+		return 0, notAcceptable([]string{mediaJSON, mediaYAML})
+	}
+	return it.EncodedSize(watchcache.FormatProtobuf, func(api.Object) int { return m.Size() }), nil
 }

@@ -35,7 +35,7 @@ func (h *Handler) writeList(w http.ResponseWriter, r *http.Request, f format, t 
 	var err error
 	switch {
 	case f.media == mediaProtobuf:
-		err = writeProtobufList(w, r, kind, list, encode)
+		err = writeProtobufList(w, r, kind, list, f.shape, encode)
 	case f.media == mediaYAML || f.pretty:
 		err = writeWholeList(w, r, f, kind, list, encode)
 	default:
@@ -115,8 +115,9 @@ func writeWholeList(w http.ResponseWriter, r *http.Request, f format, kind schem
 }
 
 // writeProtobufList writes a message whose first field is the list's metadata and whose
-// second, repeated, are the items: the layout of every list type.
-func writeProtobufList(w http.ResponseWriter, r *http.Request, kind schema.GroupVersionKind, list *rest.ListResult, encode encodeFunc) error {
+// second, repeated, are the items: the layout of every list type. Its length comes first, so the
+// items are measured, and encoded only when they are sent: a list may be larger than what is kept.
+func writeProtobufList(w http.ResponseWriter, r *http.Request, kind schema.GroupVersionKind, list *rest.ListResult, shape shape, encode encodeFunc) error {
 	meta := listMeta(list)
 	head, err := meta.Marshal()
 	if err != nil {
@@ -124,20 +125,28 @@ func writeProtobufList(w http.ResponseWriter, r *http.Request, kind schema.Group
 	}
 	head = appendBytes(nil, tag1, head)
 	size := len(head)
-	items := make([][]byte, len(list.Items))
-	for i, it := range list.Items {
-		if items[i], err = encode(it); err != nil {
+	for _, it := range list.Items {
+		n, err := protobufSize(shape, it)
+		if err != nil {
 			return err
 		}
-		size += headerSize(len(items[i])) + len(items[i])
+		size += headerSize(n) + n
 	}
 	body := newBody(w, r, http.StatusOK, mediaProtobuf)
 	body.write(envelope(kind, size))
 	body.write(head)
+	size -= len(head)
 	var header [12]byte
-	for _, item := range items {
+	for _, it := range list.Items {
+		item, err := encode(it)
+		if size -= headerSize(len(item)) + len(item); err != nil || size < 0 {
+			panic(http.ErrAbortHandler) // half an answer may be out; what can be measured can be encoded
+		}
 		body.write(appendHeader(header[:0], tag2, len(item)))
 		body.write(item)
+		if body.err != nil {
+			break
+		}
 	}
 	body.close()
 	return nil

@@ -69,6 +69,15 @@ func (it *Item) Encoded(format Format, encode func(api.Object) ([]byte, error)) 
 	return b, nil
 }
 
+// EncodedSize returns how long the bytes in the format are, or will be: size knows without
+// making them.
+func (it *Item) EncodedSize(format Format, size func(api.Object) int) int {
+	if b := it.kept(format); b != nil {
+		return len(b)
+	}
+	return size(it.Object)
+}
+
 func (it *Item) kept(format Format) []byte {
 	list := it.encoded.Load()
 	if list == nil {
