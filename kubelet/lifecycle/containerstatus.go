@@ -62,11 +62,8 @@ func (v *view) containerStatus(u *unit, old *corev1.ContainerStatus) corev1.Cont
 		s.ImageID = c.ImageID
 		s.RestartCount = int32(c.RestartCount)
 	} else if old != nil {
-		s.RestartCount, s.ImageID, s.LastTerminationState = old.RestartCount, old.ImageID, old.LastTerminationState
-		if old.ContainerID != "" { // it was removed behind our back, with the node's disk perhaps: the next one is another
-			s.RestartCount++
-			s.LastTerminationState = forgotten(old).State
-		}
+		next, end := successor(old)
+		s.RestartCount, s.ImageID, s.LastTerminationState = next, old.ImageID, end
 	}
 	if u.previous != nil && u.previous.State == container.StateExited {
 		s.LastTerminationState.Terminated = u.terminated(u.previous)
@@ -183,6 +180,21 @@ func (u *unit) outlivedBy(old *corev1.ContainerStatus) bool {
 		return false
 	}
 	return u.latest == nil || u.latest.RestartCount < int(old.RestartCount)
+}
+
+// successor counts the instance after the one that a status is about, which was removed behind our
+// back, with the node's disk perhaps, and tells how that one ended. One that never ran does not count.
+func successor(old *corev1.ContainerStatus) (restartCount int32, end corev1.ContainerState) {
+	if old.ContainerID == "" {
+		return old.RestartCount, old.LastTerminationState
+	}
+	if old.State.Running != nil || old.State.Terminated != nil {
+		return old.RestartCount + 1, forgotten(old).State
+	}
+	if last := old.LastTerminationState.Terminated; last != nil && last.ContainerID == old.ContainerID {
+		return old.RestartCount + 1, old.LastTerminationState
+	}
+	return old.RestartCount, old.LastTerminationState
 }
 
 // forgotten is the status of a container that is no longer there: how it ended, if that was seen.

@@ -182,17 +182,14 @@ func (u *unit) ready() bool {
 // restartCount is that of the next instance. The API remembers it when the containers were
 // removed behind our back.
 func (u *unit) restartCount(reported []corev1.ContainerStatus) int {
-	next := 0
 	if u.latest != nil {
-		next = u.latest.RestartCount + 1
+		return u.latest.RestartCount + 1
 	}
-	if s := statusOf(reported, u.spec.Name); s != nil && u.latest == nil {
-		next = int(s.RestartCount)
-		if s.ContainerID != "" { // that of the one which is gone; the status has not counted further yet
-			next++
-		}
+	if s := statusOf(reported, u.spec.Name); s != nil {
+		count, _ := successor(s)
+		return int(count)
 	}
-	return next
+	return 0
 }
 
 // initialized: all init containers have done their part, or an app container was already
