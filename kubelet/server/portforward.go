@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ import (
 )
 
 // How ports are forwarded: over SPDY, where each connection has a stream for its data and one
-// for its error, or over SPDY inside a WebSocket.
+// for its error; over SPDY inside a WebSocket; or over the channels of a WebSocket (portchannels.go).
 const (
 	forwardProtocol = "portforward.k8s.io"
 	tunnelProtocol  = spdy.Protocol + "+" + forwardProtocol
@@ -33,9 +34,15 @@ func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	dial := func(ctx context.Context, port uint16) (net.Conn, error) {
+		return s.backend.DialPod(ctx, v["namespace"], v["pod"], port, true)
+	}
 	var client *spdy.Session
 	var err error
 	switch {
+	case websocket.IsWebSocketUpgrade(r) && !slices.Contains(websocket.Subprotocols(r), tunnelProtocol):
+		forwardChannels(w, r, dial)
+		return
 	case websocket.IsWebSocketUpgrade(r):
 		conn := upgrade(w, r, []string{tunnelProtocol})
 		if conn == nil {
@@ -45,22 +52,20 @@ func (s *Server) portForward(w http.ResponseWriter, r *http.Request) {
 	case spdy.IsUpgrade(r):
 		client, _, err = spdy.Upgrade(w, r, []string{forwardProtocol}, 2*maxForwards)
 	default:
-		err = apierrors.NewBadRequest("port-forward needs an upgrade to SPDY/3.1, or to a WebSocket with the protocol " + tunnelProtocol)
+		err = apierrors.NewBadRequest("port-forward needs an upgrade to SPDY/3.1, or to a WebSocket")
 		fail(w, err)
 	}
 	if err != nil {
 		return // the client has its answer
 	}
-	f := &forwarder{client: client, waiting: map[string]*forward{}, dial: func(ctx context.Context, port uint16) (net.Conn, error) {
-		return s.backend.DialPod(ctx, v["namespace"], v["pod"], port, true)
-	}}
+	f := &forwarder{client: client, waiting: map[string]*forward{}, dial: dial}
 	f.run(r.Context())
 }
 
 // forwarder serves one client's session.
 type forwarder struct {
 	client  *spdy.Session
-	dial    func(ctx context.Context, port uint16) (net.Conn, error)
+	dial    dialer
 	waiting map[string]*forward // by the client's ID; of which one stream is missing
 	serving sync.WaitGroup
 }
@@ -133,17 +138,33 @@ func (f *forwarder) forget(now time.Time) {
 	}
 }
 
+func parsePort(text string) (uint16, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return 0, fmt.Errorf("invalid port %q", text)
+	}
+	return uint16(port), nil
+}
+
+// dialer connects to a port of the pod.
+type dialer func(ctx context.Context, port uint16) (net.Conn, error)
+
+func forwardTo(ctx context.Context, port uint16, dial dialer) (net.Conn, error) {
+	conn, err := dial(ctx, port)
+	if err != nil {
+		return nil, fmt.Errorf("error forwarding port %d: %w", port, err)
+	}
+	return conn, nil
+}
+
 // serve connects to the port that the client named and copies until both sides are done.
-func (p *forward) serve(ctx context.Context, dial func(context.Context, uint16) (net.Conn, error)) {
+func (p *forward) serve(ctx context.Context, dial dialer) {
 	defer p.failure.Release()
 	defer p.data.Release()
-	text := p.data.Headers().Get("port")
-	port, err := strconv.ParseUint(text, 10, 16)
+	port, err := parsePort(p.data.Headers().Get("port"))
 	var conn net.Conn
-	if err != nil || port == 0 {
-		err = fmt.Errorf("invalid port %q", text)
-	} else if conn, err = dial(ctx, uint16(port)); err != nil {
-		err = fmt.Errorf("error forwarding port %d: %w", port, err)
+	if err == nil {
+		conn, err = forwardTo(ctx, port, dial)
 	}
 	if err != nil {
 		_, _ = io.WriteString(p.failure, err.Error())

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -86,9 +87,10 @@ func (echo) CheckPod(ns, pod string) error {
 	return nil
 }
 
-// DialPod leads to a server that answers in capitals, once its client has said all.
+// DialPod leads to a server that answers in capitals: port 80 once its client has said all, port 81
+// line by line until it hears "bye".
 func (echo) DialPod(ctx context.Context, ns, pod string, port uint16, loopback bool) (net.Conn, error) {
-	if port != 80 {
+	if port != 80 && port != 81 {
 		return nil, errors.New("connection refused")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -106,8 +108,14 @@ func (echo) DialPod(ctx context.Context, ns, pod string, port uint16, loopback b
 	}
 	go func() {
 		defer c.Close()
-		said, _ := io.ReadAll(c)
-		_, _ = c.Write(bytes.ToUpper(said))
+		if port == 80 {
+			said, _ := io.ReadAll(c)
+			_, _ = c.Write(bytes.ToUpper(said))
+			return
+		}
+		for lines := bufio.NewScanner(c); lines.Scan() && lines.Text() != "bye"; {
+			_, _ = fmt.Fprintln(c, strings.ToUpper(lines.Text()))
+		}
 	}()
 	return conn, nil
 }

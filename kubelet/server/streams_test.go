@@ -231,7 +231,7 @@ func TestPortForward(t *testing.T) {
 			}
 			stop, ready := make(chan struct{}), make(chan struct{})
 			var said bytes.Buffer
-			f, err := portforward.NewOnAddresses(d, []string{"127.0.0.1"}, []string{"0:80", "0:81"}, stop, ready, nil, &said)
+			f, err := portforward.NewOnAddresses(d, []string{"127.0.0.1"}, []string{"0:80", "0:82"}, stop, ready, nil, &said)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,14 +2,11 @@ package server
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
-	"github.com/gorilla/websocket"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/kubelet/container"
@@ -30,45 +27,15 @@ const (
 // character the channel's digit.
 var socketProtocols = []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io"}
 
-// maxMessage is the longest message we take.
-const maxMessage = 1 << 20
-
 // socket is a session over a WebSocket.
 type socket struct {
-	conn    *websocket.Conn
+	*channels
 	want    streams
 	stdin   *io.PipeReader
 	feed    *io.PipeWriter
 	resize  chan container.Size
 	reading sync.WaitGroup
-	base64  bool
 	plain   bool // errors are told in words
-
-	mu sync.Mutex // one writer at a time
-}
-
-// upgrade takes a request's connection over as a WebSocket. A nil conn means that the client
-// has its answer.
-func upgrade(w http.ResponseWriter, r *http.Request, protocols []string) *websocket.Conn {
-	upgrader := websocket.Upgrader{
-		Subprotocols: protocols, ReadBufferSize: 32 << 10, WriteBufferSize: 32 << 10,
-		CheckOrigin: func(*http.Request) bool { return true }, // no browser has a certificate of ours
-	}
-	conn, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		return nil // the upgrader has answered
-	}
-	conn.SetReadLimit(maxMessage)
-	if conn.Subprotocol() == "" && len(websocket.Subprotocols(r)) > 0 {
-		farewell(conn, websocket.CloseProtocolError, "none of the offered WebSocket subprotocols is known")
-		_ = conn.Close()
-		return nil
-	}
-	return conn
-}
-
-func farewell(conn *websocket.Conn, code int, text string) {
-	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(closeTimeout))
 }
 
 // openSocket upgrades the connection and starts reading it. gone is called when it ends.
@@ -77,13 +44,9 @@ func openSocket(ctx context.Context, gone func(), w http.ResponseWriter, r *http
 	if conn == nil {
 		return nil
 	}
-	c := &socket{conn: conn, want: want, resize: make(chan container.Size, 1)}
+	c := &socket{channels: newChannels(conn), want: want, resize: make(chan container.Size, 1)}
 	switch conn.Subprotocol() {
-	case "v4.base64.channel.k8s.io":
-		c.base64 = true
-	case "base64.channel.k8s.io":
-		c.base64, c.plain = true, true
-	case "", "channel.k8s.io":
+	case "", "channel.k8s.io", "base64.channel.k8s.io":
 		c.plain = true
 	}
 	c.stdin, c.feed = io.Pipe()
@@ -101,10 +64,10 @@ func (c *socket) stdio() (s stdio) {
 		c.stdin.Close()
 	}
 	if c.want.stdout {
-		s.stdout = &channelWriter{c, channelStdout}
+		s.stdout = channelWriter{c.channels, channelStdout}
 	}
 	if c.want.stderr {
-		s.stderr = &channelWriter{c, channelStderr}
+		s.stderr = channelWriter{c.channels, channelStderr}
 	}
 	if c.want.tty {
 		s.resize = c.resize
@@ -117,39 +80,21 @@ func (c *socket) read(ctx context.Context) {
 	defer c.feed.Close()
 	defer context.AfterFunc(ctx, func() { c.stdin.Close() })()
 	for {
-		_, message, err := c.conn.ReadMessage()
+		channel, data, err := c.receive()
 		if err != nil {
 			return
 		}
-		if c.base64 {
-			message = unbase64(message)
-		}
-		if len(message) == 0 {
-			continue
-		}
-		switch message[0] {
+		switch channel {
 		case channelStdin:
-			_, _ = c.feed.Write(message[1:]) // a command that reads no more is no error
+			_, _ = c.feed.Write(data) // a command that reads no more is no error
 		case channelClose:
-			if len(message) > 1 && message[1] == channelStdin {
+			if len(data) > 0 && data[0] == channelStdin {
 				c.feed.Close()
 			}
 		case channelResize:
-			resizeTo(message[1:], c.resize)
+			resizeTo(data, c.resize)
 		}
 	}
-}
-
-// unbase64 makes a text message a binary one. What is no such message is empty.
-func unbase64(text []byte) []byte {
-	if len(text) == 0 || text[0] < '0' || text[0] > '9' {
-		return nil
-	}
-	data, err := base64.StdEncoding.AppendDecode([]byte{text[0] - '0'}, text[1:])
-	if err != nil {
-		return nil
-	}
-	return data
 }
 
 // resizeTo passes on a terminal's size as clients encode it. Only the newest one matters.
@@ -173,12 +118,8 @@ func (c *socket) finish(status metav1.Status) {
 	if !c.plain {
 		text, _ = json.Marshal(status)
 	}
-	_, _ = (&channelWriter{c, channelError}).Write(text)
-	farewell(c.conn, websocket.CloseNormalClosure, "")
-	// Closing with unread bytes would reset the connection and lose the last messages; the
-	// client closes when it has them.
-	_ = c.conn.SetReadDeadline(time.Now().Add(closeTimeout))
-	c.reading.Wait()
+	_, _ = channelWriter{c.channels, channelError}.Write(text)
+	c.leave(&c.reading)
 }
 
 func (c *socket) cut() {
@@ -189,27 +130,4 @@ func (c *socket) cut() {
 func (c *socket) close() {
 	c.cut()
 	c.reading.Wait()
-}
-
-// channelWriter is a writer whose writes are messages of one channel.
-type channelWriter struct {
-	c *socket
-	n byte
-}
-
-// Write sends p as one message.
-func (w *channelWriter) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
-	kind, message := websocket.BinaryMessage, append([]byte{w.n}, p...)
-	if w.c.base64 {
-		kind, message = websocket.TextMessage, base64.StdEncoding.AppendEncode([]byte{'0' + w.n}, p)
-	}
-	if err := w.c.conn.WriteMessage(kind, message); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }
