@@ -227,8 +227,8 @@ func (c conditions) progress(d *appsv1.Deployment, newest *appsv1.ReplicaSet, re
 		c.set(appsv1.DeploymentProgressing, corev1.ConditionTrue, reasonSetAvailable, subject(d, newest)+" has successfully progressed.")
 	case progressing(d.Status, *c.status):
 		set(corev1.ConditionTrue, reasonSetUpdated, "%s is progressing.", subject(d, newest))
-	case result.stage.Reason == reasonAborted:
-		c.set(appsv1.DeploymentProgressing, corev1.ConditionFalse, "RolloutAborted", result.stage.Message)
+	case result.stage.Reason == reasonAborted: // by the one reason at which kubectl stops waiting
+		c.set(appsv1.DeploymentProgressing, corev1.ConditionFalse, reasonDeadline, result.stage.Message)
 	case result.stage.Waiting: // nothing is to move
 	case timedOut(d, was, c.now):
 		c.set(appsv1.DeploymentProgressing, corev1.ConditionFalse, reasonDeadline, subject(d, newest)+" has timed out progressing.")

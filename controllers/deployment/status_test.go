@@ -40,6 +40,7 @@ func TestProgressing(t *testing.T) {
 		{"done once: a pod that fails later is no lack of progress", deploy(2, "v1", said(reasonSetAvailable, time.Hour, 2, 2, 2)), []*appsv1.ReplicaSet{rs("v1", 1, 2, 2, 1)}, outcome{}, `True NewReplicaSetAvailable `},
 		{"pausing", deploy(2, "v1", paused, said(reasonSetUpdated, time.Hour, 2, 2, 1)), []*appsv1.ReplicaSet{rs("v1", 1, 2, 2, 1)}, outcome{}, `Unknown DeploymentPaused Deployment is paused`},
 		{"resuming", deploy(2, "v1", said(reasonPaused, time.Hour, 2, 2, 1)), []*appsv1.ReplicaSet{rs("v1", 1, 2, 2, 1)}, outcome{}, `Unknown DeploymentResumed Deployment is resumed`},
+		{"a rollout by steps that was given up", deploy(2, "v1", said(reasonSetUpdated, time.Second, 2, 2, 1)), []*appsv1.ReplicaSet{rs("v1", 1, 2, 2, 1)}, outcome{stage: Stage{Reason: reasonAborted, Message: "given up by hand"}}, `False ProgressDeadlineExceeded given up by hand`},
 		{"a rollout that timed out stays so while paused", deploy(2, "v1", paused, said(reasonDeadline, time.Hour, 2, 2, 1)), []*appsv1.ReplicaSet{rs("v1", 1, 2, 2, 1)}, outcome{}, `True ProgressDeadlineExceeded `},
 		{"no deadline, no condition", deploy(2, "v1", func(d *appsv1.Deployment) { d.Spec.ProgressDeadlineSeconds = ptr.To(int32(noDeadline)) }, said(reasonSetUpdated, time.Hour, 2, 2, 1)), []*appsv1.ReplicaSet{rs("v1", 1, 2, 2, 1)}, outcome{}, "none"},
 	}

@@ -78,15 +78,7 @@ func (w *world) canaryPromoted(t *testing.T, l *load) {
 	expect(t, w.kubectl(t, "rollout", "status", "deployment/shop"), "successfully rolled out")
 	steps := []string{"revision 2 begins", "step 1 (25% pause) is reached: 1 of 4 pods are new", "step 2 (50% pause 1s) is reached: 2 of 4", "step 3 (100%) is reached: 4 of 4", "the rollout is finished"}
 	expect(t, w.kubectl(t, "rollout", "story", "deployment/shop"), steps...)
-	eventually(t, "the events", func() error { // only of this one: later ones come too quickly to be told one by one
-		out := w.kubectl(t, "get", "events", "--field-selector=involvedObject.name=shop,reason=RolloutStep")
-		for _, step := range steps {
-			if !strings.Contains(out, step) {
-				return fmt.Errorf("want %q in:\n%s", step, out)
-			}
-		}
-		return nil
-	})
+	w.told(t, "RolloutStep", steps...)
 }
 
 // canaryFails: a pod that served gets sick, and nobody has to do anything.
@@ -126,11 +118,26 @@ func (w *world) canaryAborted(t *testing.T, l *load) {
 // isAborted looks for what happened where users look.
 func (w *world) isAborted(t *testing.T, story ...string) {
 	t.Helper()
-	expect(t, w.kubectl(t, "get", "deploy/shop", "-o", `jsonpath={.status.conditions[?(@.type=="Progressing")]}`), `"status":"False"`, "RolloutAborted")
-	if out, err := w.run("rollout", "status", "deployment/shop", "--timeout=2s"); err == nil {
+	expect(t, w.kubectl(t, "get", "deploy/shop", "-o", `jsonpath={.status.conditions[?(@.type=="Progressing")]}`), `"status":"False"`, "ProgressDeadlineExceeded", "was given up at step 1")
+	if out, err := w.run("rollout", "status", "deployment/shop"); err == nil {
 		t.Errorf("kubectl calls an aborted rollout finished:\n%s", out)
 	}
 	expect(t, w.kubectl(t, "rollout", "story", "deployment/shop"), story...)
+	w.told(t, "RolloutAborted", story[len(story)-1])
+}
+
+// told waits until the shop has events with the reason that say so.
+func (w *world) told(t *testing.T, reason string, messages ...string) {
+	t.Helper()
+	eventually(t, "events "+reason, func() error {
+		out := w.kubectl(t, "get", "events", "--field-selector=involvedObject.name=shop,reason="+reason)
+		for _, message := range messages {
+			if !strings.Contains(out, message) {
+				return fmt.Errorf("want %q in:\n%s", message, out)
+			}
+		}
+		return nil
+	})
 }
 
 // testAutoscaler: the nodes' own counters say how much a Deployment has to do, and it becomes as large as that.
