@@ -365,7 +365,7 @@ func TestDial(t *testing.T) {
 	address, client := serve(t)
 	for path, want := range map[string]string{
 		"/dial/ns/p/80":    "101 Switching Protocols",
-		"/dial/ns/p/81":    "500 Internal Server Error",
+		"/dial/ns/p/82":    "500 Internal Server Error",
 		"/dial/ns/p/0":     "400 Bad Request",
 		"/dial/ns/p/65616": "400 Bad Request",
 	} {
