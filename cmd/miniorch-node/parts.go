@@ -10,6 +10,7 @@ import (
 	"github.com/miniorch/miniorch/kubelet"
 	"github.com/miniorch/miniorch/kubelet/cgroups"
 	"github.com/miniorch/miniorch/kubelet/container"
+	"github.com/miniorch/miniorch/kubelet/csi"
 	"github.com/miniorch/miniorch/kubelet/logs"
 	"github.com/miniorch/miniorch/kubelet/network"
 	"github.com/miniorch/miniorch/kubelet/runtime"
@@ -57,9 +58,10 @@ func openParts(o options, transport client.Transport, pods *network.Network, log
 		return nodeParts{}, err
 	}
 	reader := logs.NewReader(logs.Config{})
-	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, NodeName: o.NodeName, LocalRoot: o.localRoot(), Logger: logger})
+	drivers := csi.New(transport, csi.Config{RootDir: o.DataDir, NodeName: o.NodeName, Mounted: volumes.Kernel{}.Mounted, Logger: logger})
+	content := volumes.New(transport, volumes.Config{RootDir: o.DataDir, NodeName: o.NodeName, LocalRoot: o.localRoot(), Drivers: drivers, Logger: logger})
 	images := &imageImport{dir: o.ImageDir, runtime: containers, logger: logger, done: make(chan struct{})}
-	runs := []func(context.Context) error{content.Run, images.Run}
+	runs := []func(context.Context) error{content.Run, images.Run, drivers.Run}
 	if containerd != nil {
 		images.after = containerd.Ready()
 		runs = append(runs, containerd.Run)

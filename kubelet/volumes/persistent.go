@@ -53,6 +53,10 @@ func (m *Manager) persistent(ctx context.Context, pod *corev1.Pod, v *corev1.Vol
 	}
 	mount := container.Mount{ReadOnly: v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly}
 	switch s := &pv.Spec; {
+	case s.CSI != nil:
+		mount.ReadOnly = mount.ReadOnly || s.CSI.ReadOnly
+		mount.Device = claims.ModeOf(s.VolumeMode) == corev1.PersistentVolumeBlock
+		mount.HostPath, err = m.driven(ctx, pod, pv, mount)
 	case claims.ModeOf(s.VolumeMode) == corev1.PersistentVolumeBlock:
 		mount.Device = true
 		mount.HostPath, err = localDevice(pv)
@@ -133,6 +137,18 @@ func (m *Manager) reaches(ctx context.Context, pv *corev1.PersistentVolume) erro
 		return said{fmt.Errorf("MountVolume.NodeAffinity check failed for volume %q : no matching NodeSelectorTerms", pv.Name)}
 	}
 	return nil
+}
+
+// driven returns where a driver has mounted a volume.
+func (m *Manager) driven(ctx context.Context, pod *corev1.Pod, pv *corev1.PersistentVolume, mount container.Mount) (string, error) {
+	if m.cfg.Drivers == nil {
+		return "", errors.New("volumes of type csi are not supported")
+	}
+	path, give, err := m.cfg.Drivers.Mount(ctx, pod, pv, mount.ReadOnly)
+	if group := fsGroup(pod); err == nil && give && group != nil && !mount.ReadOnly && !mount.Device {
+		err = giveToGroup(path, *group, pod.Spec.SecurityContext.FSGroupChangePolicy)
+	}
+	return path, err
 }
 
 // mountOptions are what the volume says, in either of two places.

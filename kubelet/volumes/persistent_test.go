@@ -1,6 +1,8 @@
 package volumes
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/kubelet/container"
@@ -105,7 +108,7 @@ func TestPersistentVolumes(t *testing.T) {
 			readOnly: true, content: "nfs [fd00::1]:/ ro"},
 		{name: "nfs away", reason: "the words of mount are told", volume: corev1.Volume{Name: "data", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "away", Path: "/"}}},
 			err: `MountVolume.SetUp failed for volume "data" : mount failed: exit status 32`},
-		{name: "driver", reason: "none is spoken to", volume: claimVolume(),
+		{name: "driver", reason: "this node speaks to none", volume: claimVolume(),
 			objs: []api.Object{boundClaim(), volumeOf(corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "d"}})}, err: "volumes of type csi are not supported"},
 		{name: "ephemeral of another pod", reason: "the claim holds somebody's data", volume: corev1.Volume{Name: "c", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}},
 			objs: []api.Object{boundClaim(func(c *corev1.PersistentVolumeClaim) { c.Name = "p-c" })}, err: "PVC default/p-c was not created for pod default/p (pod is not owner)"},
@@ -357,3 +360,49 @@ func TestGiveToGroup(t *testing.T) {
 }
 
 func key(name string) reconcile.Key { return reconcile.Key{Name: name} }
+
+// drives plays a driver that shows one directory.
+type drives struct {
+	dir   string
+	calls []string
+}
+
+func (d *drives) Mount(_ context.Context, pod *corev1.Pod, pv *corev1.PersistentVolume, readOnly bool) (string, bool, error) {
+	d.calls = append(d.calls, fmt.Sprintf("mount %s for %s, read only %v", pv.Name, pod.Name, readOnly))
+	return d.dir, true, nil
+}
+
+func (d *drives) Unmount(context.Context, types.UID) error {
+	d.calls = append(d.calls, "unmount")
+	return nil
+}
+
+// What a driver mounts is given to the pod's group, unless it is only read, and taken back with the pod.
+func TestVolumesOfDrivers(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		d := &drives{dir: t.TempDir()}
+		if err := os.WriteFile(filepath.Join(d.dir, "f"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, _ := manager(t, boundClaim(), volumeOf(corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: "d", ReadOnly: readOnly}}))
+		m.cfg.Drivers = d
+		pod := podWith(claimVolume())
+		group := int64(os.Getgid())
+		pod.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroup: &group}
+		mounts, err := m.Prepare(t.Context(), pod)
+		if err != nil || mounts["data"].HostPath != d.dir || mounts["data"].ReadOnly != readOnly {
+			t.Fatalf("mounted %+v, %v", mounts, err)
+		}
+		info, err := os.Stat(filepath.Join(d.dir, "f"))
+		if given := err == nil && info.Mode().Perm() == 0o660; given == readOnly {
+			t.Errorf("read only %v: the file has mode %v", readOnly, info.Mode())
+		}
+		if err := m.Teardown(t.Context(), pod.UID); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("[mount pv for p, read only %v unmount]", readOnly)
+		if got := fmt.Sprint(d.calls); got != want {
+			t.Errorf("calls %s, want %s", got, want)
+		}
+	}
+}

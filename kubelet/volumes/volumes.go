@@ -1,6 +1,6 @@
 // Package volumes fills the volumes of pods on their node: emptyDir, hostPath, configMap,
 // secret, downwardAPI and projected (service account tokens included), NFS, places for images, and claims that
-// are bound to volumes of type hostPath, local or NFS. It keeps their
+// are bound to volumes of type hostPath, local, NFS or of a CSI driver. It keeps their
 // content current as objects change, and takes everything away with the pod. Other kinds of
 // volumes are refused by name.
 package volumes
@@ -37,10 +37,21 @@ type Config struct {
 	LocalRoot string
 	// Allocatable is what limits default to in the downward API; default all of the machine.
 	Allocatable func() corev1.ResourceList
+	// Drivers mounts volumes of CSI drivers. Nil: there are none here.
+	Drivers Drivers
 	// Mounter defaults to the kernel.
 	Mounter Mounter
 	Clock   clock.WithTicker
 	Logger  *slog.Logger
+}
+
+// Drivers speaks to the CSI drivers on this node.
+type Drivers interface {
+	// Mount mounts a volume for a pod; again changes nothing. It returns where the volume is (or, of
+	// mode Block, the device), and whether its files are to be given to the pod's group.
+	Mount(ctx context.Context, pod *corev1.Pod, pv *corev1.PersistentVolume, readOnly bool) (path string, give bool, err error)
+	// Unmount takes back all that a pod has.
+	Unmount(ctx context.Context, uid types.UID) error
 }
 
 // Manager prepares volumes and keeps them current while Run runs.
@@ -190,10 +201,15 @@ func (m *Manager) rewrite(ctx context.Context, pv *podVolumes, pod *corev1.Pod) 
 }
 
 // Teardown unmounts and removes the pod's volumes.
-func (m *Manager) Teardown(_ context.Context, uid types.UID) error {
+func (m *Manager) Teardown(ctx context.Context, uid types.UID) error {
 	if pv := m.forget(uid); pv != nil {
 		pv.writing.Lock()
 		defer pv.writing.Unlock()
+	}
+	if m.cfg.Drivers != nil {
+		if err := m.cfg.Drivers.Unmount(ctx, uid); err != nil {
+			return err
+		}
 	}
 	dir := m.podDir(uid)
 	if err := m.cfg.Mounter.UnmountBeneath(dir); err != nil {

@@ -12,7 +12,7 @@ const (
 	product    = components + " pkg/... cli/... cmd/... deploy/..."
 	everything = product + " test/..."
 	// helpers are packages that only tests import.
-	helpers = "apiserver/apiservertest apiserver/storage/storagetest apiserver/registry/kindtest controllers/controllertest pkg/client/clienttest pkg/leaktest scheduler/framework/sample test/..."
+	helpers = "apiserver/apiservertest apiserver/storage/storagetest apiserver/registry/kindtest controllers/controllertest kubelet/csi/csitest pkg/client/clienttest pkg/leaktest scheduler/framework/sample test/..."
 )
 
 // rule says what some packages do not import.
@@ -66,11 +66,12 @@ var rules = []rule{
 	{who: product, except: "kubelet/runtime/...", not: "github.com/containerd/... github.com/opencontainers/...", why: "the kubelet sees its own Runtime"},
 	{who: product, except: "apiserver/... kubelet/server/...", not: "github.com/gorilla/...", why: "HTTP ends where it is served"},
 	{who: product, except: "dns", not: "github.com/miekg/dns", why: "DNS messages end where they are served"},
+	{who: product, except: "kubelet/csi/...", not: "github.com/container-storage-interface/... k8s.io/kubelet/...", why: "volumes see an interface of theirs"},
 	{who: product, except: "deploy/images/...", not: "github.com/google/go-containerregistry/...", why: "the node has containerd for images"},
 	{who: product, except: "cli/...", not: "github.com/spf13/cobra", why: "two programs have a few flags; only the CLI has commands"},
 
 	// Kubernetes' types, not its machinery (DESIGN, principle 1).
-	{who: everything, not: "k8s.io/kubernetes/... k8s.io/apiserver/... k8s.io/controller-manager/... k8s.io/kubelet/... sigs.k8s.io/controller-runtime/...", through: true, tests: true,
+	{who: everything, not: "k8s.io/kubernetes/... k8s.io/apiserver/... k8s.io/controller-manager/... k8s.io/kubelet/... sigs.k8s.io/controller-runtime/...", but: "k8s.io/kubelet/pkg/apis/pluginregistration/v1", through: true, tests: true,
 		why: "storing, watching, scheduling, reconciling, running and routing are what this project exists to show"},
 	{who: everything, not: "k8s.io/component-base/... k8s.io/component-helpers/...", tests: true, why: "flags, logs and metrics are plain ones here"},
 	{who: everything, except: "cli/... cmd/miniorchctl test/...", not: "k8s.io/component-base/... k8s.io/kubectl/... k8s.io/cli-runtime/...", through: true, why: "only the CLI is made of kubectl, which brings component-base along"},

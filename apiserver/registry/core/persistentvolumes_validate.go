@@ -120,6 +120,10 @@ func validateVolumeSource(s *corev1.PersistentVolumeSpec, at *field.Path) field.
 	case s.CSI != nil:
 		required(s.CSI.Driver, "driver")
 		required(s.CSI.VolumeHandle, "volumeHandle")
+	case s.FC != nil:
+		errs = podspec.ValidateFC(s.FC, at2)
+	default:
+		errs = podspec.RequiredOfRemote(names[0], &s.PersistentVolumeSource, at2)
 	}
 	return errs
 }
@@ -141,7 +145,7 @@ func validatePersistentVolumeUpdate(v, old *corev1.PersistentVolume) field.Error
 }
 
 // servedSources are the kinds of volumes that the nodes can mount.
-var servedSources = []string{"hostPath", "local", "nfs"}
+var servedSources = []string{"hostPath", "local", "nfs", "csi"}
 
 func warnPersistentVolume(v, _ *corev1.PersistentVolume, _ bool) []string {
 	at := field.NewPath("spec")
@@ -158,8 +162,8 @@ func warnPersistentVolume(v, _ *corev1.PersistentVolume, _ bool) []string {
 	if _, ok := v.Annotations[claims.BetaClass]; ok {
 		all = append(all, `metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead`)
 	}
-	if claims.ModeOf(v.Spec.VolumeMode) == corev1.PersistentVolumeBlock && v.Spec.Local == nil {
-		all = append(all, kind.Unserved(at.Child("volumeMode"), "the nodes provide block devices of local volumes only; pods that use the volume will not start"))
+	if claims.ModeOf(v.Spec.VolumeMode) == corev1.PersistentVolumeBlock && v.Spec.Local == nil && v.Spec.CSI == nil {
+		all = append(all, kind.Unserved(at.Child("volumeMode"), "the nodes provide block devices of local volumes and of CSI drivers only; pods that use the volume will not start"))
 	}
 	return all
 }
