@@ -50,7 +50,7 @@ var others = strings.Fields(`
 	replicas image image-pull-policy count type overrides command context raw since tail follow previous timeout timestamps sort-by
 	ignore-daemonsets now  code
 	cacert cert key connect-to
-	address noflush dport comment to-destination as since-time now env listen validate force server-side from`)
+	address noflush dport comment to-destination as since-time now env listen validate force server-side from to-revision`)
 
 func TestFlagsExist(t *testing.T) {
 	all := slices.Clone(others)
