@@ -30,6 +30,10 @@ var parser = sync.OnceValue(func() *typed.Parser {
 	return p
 })
 
+// Schema says how the fields of the built-in types merge. The Go types do not: it stands in
+// comments.
+func Schema() *schema.Schema { return &parser().Schema }
+
 // The wire types are the schema's own without what they share by embedding, which no
 // encoder can tell apart.
 type wireType struct {

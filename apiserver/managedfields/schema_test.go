@@ -9,6 +9,9 @@ import (
 	"slices"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/applyconfigurations"
 	"sigs.k8s.io/structured-merge-diff/v6/schema"
 
@@ -57,9 +60,7 @@ func reachable(t *testing.T) []wireType {
 	t.Helper()
 	all := applyconfigurations.NewTypeConverter(api.Scheme)
 	w := walker{found: map[string]wireType{}}
-	for _, d := range storedKinds() {
-		obj := d.New()
-		obj.GetObjectKind().SetGroupVersionKind(d.GVK())
+	for _, obj := range described() {
 		value, err := all.ObjectToTyped(obj)
 		if err != nil {
 			t.Fatal(err)
@@ -73,6 +74,21 @@ func reachable(t *testing.T) []wireType {
 		out = append(out, w.found[name])
 	}
 	return out
+}
+
+// described returns an empty object of each type that is merged, or whose rules for merging the
+// OpenAPI documents tell.
+func described() []runtime.Object {
+	all := []runtime.Object{
+		&corev1.ComponentStatus{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ComponentStatus"}},
+		&metav1.DeleteOptions{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"}},
+	}
+	for _, d := range storedKinds() {
+		obj := d.New()
+		obj.GetObjectKind().SetGroupVersionKind(d.GVK())
+		all = append(all, obj)
+	}
+	return all
 }
 
 type walker struct {

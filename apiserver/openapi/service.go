@@ -17,12 +17,9 @@ import (
 
 	openapiv2 "github.com/google/gnostic-models/openapiv2"
 	openapiv3 "github.com/google/gnostic-models/openapiv3"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	k8sschema "k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/applyconfigurations"
-	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
 
+	"github.com/miniorch/miniorch/apiserver/managedfields"
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/pkg/api"
 )
@@ -35,7 +32,6 @@ type Service struct {
 	mu    sync.Mutex
 	roots string              // guarded by mu: which resources the documents below describe
 	kept  map[string]rendered // guarded by mu: by URL path and media type
-	merge *smdschema.Schema   // guarded by mu
 }
 
 // rendered is a finished document.
@@ -61,13 +57,6 @@ func (s *Service) document(key string, make func(ds []resource.Descriptor) ([]by
 	if r, ok := s.kept[key]; ok {
 		return r, nil
 	}
-	if s.merge == nil {
-		merge, err := mergeSchema()
-		if err != nil {
-			return rendered{}, err
-		}
-		s.merge = merge
-	}
 	body, err := make(ds)
 	if err != nil {
 		return rendered{}, fmt.Errorf("making the OpenAPI document %s: %w", key, err)
@@ -88,7 +77,7 @@ func roots(ds []resource.Descriptor) string {
 }
 
 func (s *Service) v2JSON(ds []resource.Descriptor) ([]byte, error) {
-	doc := newDocument(v2, s.version, s.merge, kinds(ds))
+	doc := newDocument(v2, s.version, managedfields.Schema(), kinds(ds))
 	for _, d := range ds {
 		if typed(d) {
 			doc.add(d)
@@ -110,7 +99,7 @@ func (s *Service) v2Protobuf(ds []resource.Descriptor) ([]byte, error) {
 }
 
 func (s *Service) v3JSON(ds []resource.Descriptor, gv k8sschema.GroupVersion) ([]byte, error) {
-	doc := newDocument(v3, s.version, s.merge, kinds(ds))
+	doc := newDocument(v3, s.version, managedfields.Schema(), kinds(ds))
 	for _, d := range ds {
 		if d.GroupVersion() == gv && typed(d) {
 			doc.add(d)
@@ -140,14 +129,4 @@ func goType(gvk k8sschema.GroupVersionKind) (reflect.Type, bool) {
 		return nil, false
 	}
 	return structType(obj), true
-}
-
-// mergeSchema returns how the fields of the built-in types merge. The Go types do not say
-// it (it stands in comments), the library for server-side apply does.
-func mergeSchema() (*smdschema.Schema, error) {
-	value, err := applyconfigurations.NewTypeConverter(api.Scheme).ObjectToTyped(&corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}})
-	if err != nil {
-		return nil, fmt.Errorf("reading the merge rules of the built-in types: %w", err)
-	}
-	return value.Schema(), nil
 }
