@@ -14,9 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/pkg/leaktest"
@@ -236,52 +234,6 @@ func TestWatch(t *testing.T) {
 			}
 			if len(kinds) != 4 {
 				t.Errorf("a watch from the past saw %v and must end by its timeoutSeconds", kinds)
-			}
-		})
-	}
-}
-
-// TestInformer runs client-go's own informers, typed and metadata-only, against the server.
-func TestInformer(t *testing.T) {
-	c := startCluster(t)
-	for _, media := range mediaTypes {
-		t.Run(media, func(t *testing.T) {
-			set := c.admin(media)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			must(set.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "before"}}, metav1.CreateOptions{}))(t)
-			factory := informers.NewSharedInformerFactory(set, 0)
-			informer := factory.Core().V1().ConfigMaps().Informer()
-			events := make(chan string, 10)
-			must(informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-				AddFunc:    func(obj any) { events <- "add " + obj.(*corev1.ConfigMap).Name },
-				DeleteFunc: func(obj any) { events <- "delete " + obj.(*corev1.ConfigMap).Name },
-			}))(t)
-			factory.Start(ctx.Done())
-			defer factory.Shutdown()
-			defer cancel()
-			if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-				t.Fatal("the informer did not sync")
-			}
-			next := func(want string) {
-				t.Helper()
-				select {
-				case got := <-events:
-					if got != want {
-						t.Fatalf("got %q, want %q", got, want)
-					}
-				case <-ctx.Done():
-					t.Fatalf("nothing came, want %q", want)
-				}
-			}
-			next("add before")
-			must(set.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "after"}}, metav1.CreateOptions{}))(t)
-			next("add after")
-			for _, name := range []string{"before", "after"} {
-				if err := set.CoreV1().ConfigMaps("default").Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-					t.Fatal(err)
-				}
-				next("delete " + name)
 			}
 		})
 	}

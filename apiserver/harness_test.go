@@ -75,7 +75,7 @@ func startWith(t testing.TB, store storage.Store, security *apiserver.Security, 
 			t.Errorf("the server ended with: %v", err)
 		}
 	}()
-	c := &cluster{t: t, server: server, store: store, security: security, url: "https://" + listener.Addr().String(),
+	c := &cluster{t: t, server: server, store: store, security: security, url: "https://" + cfg.Listener.Addr().String(),
 		stop: func() { cancel(); <-ended }}
 	t.Cleanup(c.stop)
 	select {
