@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
+	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/decision"
@@ -50,6 +51,11 @@ func (c Config) Loop(workers int) reconcile.Config {
 // Eventf records an event of the given type ("Normal", "Warning") about obj.
 func (c Config) Eventf(obj api.Object, eventType, reason, format string, args ...any) {
 	c.Recorder.Event(obj, eventType, reason, format, args...)
+}
+
+// HeldBack tells users that most of what belongs to obj would have gone, and that a consistent read said otherwise.
+func (c Config) HeldBack(obj api.Object, remove, existing int, what string, confirmed fmt.Stringer) {
+	c.Eventf(obj, corev1.EventTypeWarning, "DeletionHeldBack", "%s", brake.Message(remove, existing, what, confirmed.String()))
 }
 
 // Apply runs a plan's effects and adds the decision record: component, the object and

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/ownership"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -75,14 +76,25 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	if !ok {
 		return reconcile.Result{}, nil
 	}
-	plan := decide(observed{CronJob: cj, Jobs: ownership.Controlled(c.jobs, cj.UID), Now: c.cfg.Clock.Now()})
+	o := observed{CronJob: cj, Jobs: ownership.Controlled(c.jobs, cj.UID), Now: c.cfg.Clock.Now()}
+	plan := decide(o)
 	if len(plan.Missing) > 0 { // the view may be too old to have them
 		found, err := c.find(ctx, cj, plan.Missing)
 		if err != nil {
 			return reconcile.Result{}, err
 		}
-		jobs := append(slices.Clone(ownership.Controlled(c.jobs, cj.UID)), found...)
-		plan = decide(observed{CronJob: cj, Jobs: jobs, Now: c.cfg.Clock.Now(), Confirmed: true})
+		o.Jobs, o.Confirmed = append(slices.Clone(o.Jobs), found...), true
+		plan = decide(o)
+	}
+	if remove := plan.removes(); brake.Default.Trips(remove, len(o.Jobs)) {
+		live, err := c.cronJob.Get(ctx, key.Namespace, key.Name)
+		if err != nil || live.UID != cj.UID {
+			return reconcile.Result{}, control.IgnoreGone(err)
+		}
+		cj, o.CronJob = live, live
+		if plan = decide(o); plan.removes() < remove {
+			c.cfg.HeldBack(cj, remove, len(o.Jobs), "jobs", plan)
+		}
 	}
 	if plan.Empty() {
 		c.tell(cj, plan.Events)

@@ -39,6 +39,9 @@ func (p Plan) Empty() bool {
 	return p.Create == nil && !p.Write && len(p.Replace)+len(p.Trim) == 0
 }
 
+// removes is how many jobs go.
+func (p Plan) removes() int { return len(p.Replace) + len(p.Trim) }
+
 // String prints the plan.
 func (p Plan) String() string {
 	s := fmt.Sprintf("%d active", len(p.Status.Active))

@@ -166,7 +166,7 @@ func (c *Controller) confirm(ctx context.Context, o observed, plan Plan) (observ
 		return o, nil
 	}
 	if confirmed := decide(o); len(confirmed.Delete) < len(plan.Delete) {
-		c.cfg.Eventf(live, corev1.EventTypeWarning, "DeletionHeldBack", "%s", brake.Message(len(plan.Delete), existing, "pods", confirmed.String()))
+		c.cfg.HeldBack(live, len(plan.Delete), existing, "pods", confirmed)
 	}
 	return o, nil
 }

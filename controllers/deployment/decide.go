@@ -41,6 +41,20 @@ func (p Plan) Empty() bool {
 	return p.Create == nil && len(p.Change) == 0 && len(p.Delete) == 0 && p.Revision == "" && len(p.Routes) == 0
 }
 
+// lost counts the replicas that the sets want, and how many fewer they will.
+func (p Plan) lost(sets []*appsv1.ReplicaSet) (lost, had int) {
+	for _, rs := range sets {
+		had += int(replicas(rs))
+	}
+	for _, c := range p.Change {
+		lost += int(replicas(c.Old) - replicas(c.New))
+	}
+	if p.Create != nil {
+		lost -= int(replicas(p.Create))
+	}
+	return lost, had
+}
+
 // String prints the plan.
 func (p Plan) String() string {
 	var parts []string

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/ownership"
 	"github.com/miniorch/miniorch/pkg/client"
@@ -70,6 +72,15 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	}
 	o := observed{Deployment: d, Sets: sets, Routes: c.leads(d), Now: c.cfg.Clock.Now()}
 	plan := decide(o)
+	if lost, had := plan.lost(sets); brake.Default.Trips(lost, had) {
+		if o, err = c.confirm(ctx, o); err != nil {
+			return reconcile.Result{}, control.IgnoreGone(err)
+		}
+		plan = decide(o)
+		if still, _ := plan.lost(o.Sets); still < lost {
+			c.cfg.HeldBack(o.Deployment, lost, had, "replicas", plan)
+		}
+	}
 	result, stored, err := c.apply(ctx, o, plan)
 	result.stage = plan.Stage
 	if apierrors.IsConflict(err) { // the view is stale: a status made from it would be too
@@ -80,6 +91,23 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		recheck = plan.Recheck
 	}
 	return reconcile.Result{After: recheck}, errors.Join(err, c.writeStatus(ctx, stored, status))
+}
+
+// confirm reads what is decided from live, since most of the pods would go.
+func (c *Controller) confirm(ctx context.Context, o observed) (observed, error) {
+	live, err := c.deployment.Get(ctx, o.Deployment.Namespace, o.Deployment.Name)
+	if err != nil {
+		return o, err
+	}
+	if live.UID != o.Deployment.UID {
+		return o, fmt.Errorf("reading the deployment: the view has an older one of its name")
+	}
+	all, _, err := c.set.List(ctx, live.Namespace, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(live.Spec.Selector)})
+	if err != nil {
+		return o, fmt.Errorf("confirming which replica sets there are: %w", err)
+	}
+	o.Deployment, o.Sets = live, slices.DeleteFunc(all, func(rs *appsv1.ReplicaSet) bool { return !metav1.IsControlledBy(rs, live) })
+	return o, nil
 }
 
 // writeStatus stores the status if it changed.

@@ -91,7 +91,7 @@ func (c *Controller) confirm(ctx context.Context, key reconcile.Key, o observed,
 	}
 	confirmed := decide(o)
 	if confirmed.Lost < plan.Lost && o.Service != nil {
-		c.cfg.Eventf(o.Service, corev1.EventTypeWarning, "DeletionHeldBack", "%s", brake.Message(plan.Lost, plan.Had, "addresses", confirmed.String()))
+		c.cfg.HeldBack(o.Service, plan.Lost, plan.Had, "addresses", confirmed)
 	}
 	return confirmed, nil
 }

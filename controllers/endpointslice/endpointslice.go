@@ -169,7 +169,7 @@ func (c *Controller) confirm(ctx context.Context, key reconcile.Key, o observed,
 	}
 	confirmed := decide(o)
 	if confirmed.Lost < plan.Lost && svc != nil {
-		c.cfg.Eventf(svc, corev1.EventTypeWarning, "DeletionHeldBack", "%s", brake.Message(plan.Lost, plan.Had, "endpoints", confirmed.String()))
+		c.cfg.HeldBack(svc, plan.Lost, plan.Had, "endpoints", confirmed)
 	}
 	return confirmed, nil
 }

@@ -46,6 +46,25 @@ type Plan struct {
 // Empty tells whether there is nothing to do.
 func (p Plan) Empty() bool { return len(p.Create)+len(p.Update)+len(p.Delete) == 0 }
 
+// lost counts the addresses of the slices that there are, and those of them that go.
+func (p Plan) lost(before []*discoveryv1.EndpointSlice) (lost, had int) {
+	after := map[string]int{}
+	for _, s := range before {
+		had += len(s.Endpoints)
+		after[s.Name] = len(s.Endpoints)
+	}
+	for _, s := range p.Delete {
+		delete(after, s.Name)
+	}
+	for _, s := range append(slices.Clone(p.Update), p.Create...) {
+		after[s.Name] = len(s.Endpoints)
+	}
+	for _, n := range after {
+		lost -= n
+	}
+	return max(0, lost+had), had
+}
+
 // String prints the plan.
 func (p Plan) String() string {
 	return fmt.Sprintf("create %d, update %d, delete %d slices", len(p.Create), len(p.Update), len(p.Delete))

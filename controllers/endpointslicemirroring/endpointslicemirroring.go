@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/pkg/client"
 	"github.com/miniorch/miniorch/pkg/reconcile"
@@ -29,6 +30,8 @@ type Controller struct {
 	endpoints *client.Informer[*corev1.Endpoints]
 	services  *client.Informer[*corev1.Service]
 	slices    *client.Informer[*discoveryv1.EndpointSlice]
+	endpoint  client.Client[*corev1.Endpoints]
+	service   client.Client[*corev1.Service]
 	slice     client.Client[*discoveryv1.EndpointSlice]
 	loop      *reconcile.Loop
 }
@@ -40,6 +43,8 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		endpoints: client.InformerFor[*corev1.Endpoints](informers),
 		services:  client.InformerFor[*corev1.Service](informers),
 		slices:    client.InformerFor[*discoveryv1.EndpointSlice](informers),
+		endpoint:  client.Of[*corev1.Endpoints](t),
+		service:   client.Of[*corev1.Service](t),
 		slice:     client.Of[*discoveryv1.EndpointSlice](t),
 	}
 	c.loop = reconcile.New("endpointslicemirroring", c, c.cfg.Loop(2))
@@ -81,6 +86,12 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	o.Service, _ = c.services.Get(key.Namespace, key.Name)
 	o.Slices = c.slices.ByIndex(byEndpoints, key.String())
 	plan := decide(o)
+	if lost, had := plan.lost(o.Slices); brake.Default.Trips(lost, had) {
+		var err error
+		if plan, err = c.confirm(ctx, key, &o, lost, had); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
 	if plan.Dropped > 0 {
 		c.cfg.Eventf(o.Endpoints, corev1.EventTypeWarning, "AddressesSkipped", "%d addresses in this Endpoints resource were skipped: more than %d in a subset are not mirrored", plan.Dropped, maxPerSubset)
 	}
@@ -92,6 +103,30 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		about = &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	}
 	return reconcile.Result{}, c.cfg.Apply("endpointslicemirroring", about, nil, plan, func() error { return c.apply(ctx, plan) })
+}
+
+// confirm decides again from a consistent read when suspiciously many addresses would go.
+func (c *Controller) confirm(ctx context.Context, key reconcile.Key, o *observed, lost, had int) (Plan, error) {
+	e, err := c.endpoint.Get(ctx, key.Namespace, key.Name)
+	if control.IgnoreGone(err) != nil {
+		return Plan{}, fmt.Errorf("confirming that %d addresses go: %w", lost, err)
+	}
+	svc, svcErr := c.service.Get(ctx, key.Namespace, key.Name)
+	if control.IgnoreGone(svcErr) != nil {
+		return Plan{}, fmt.Errorf("confirming that %d addresses go: %w", lost, svcErr)
+	}
+	o.Endpoints, o.Service = nil, nil
+	if err == nil {
+		o.Endpoints = e
+	}
+	if svcErr == nil {
+		o.Service = svc
+	}
+	plan := decide(*o)
+	if still, _ := plan.lost(o.Slices); still < lost && o.Endpoints != nil {
+		c.cfg.HeldBack(o.Endpoints, lost, had, "addresses", plan)
+	}
+	return plan, nil
 }
 
 // apply carries the plan out. Names follow from what a slice mirrors: a stale view that lacks

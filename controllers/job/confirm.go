@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // confirm makes the view of pods good enough to count from. Two mistakes are possible with a
@@ -42,6 +44,20 @@ func (c *Controller) confirm(ctx context.Context, j *batchv1.Job, pods []*corev1
 		}
 	}
 	return out, nil
+}
+
+// confirmEnd makes sure that a job has ended before pods go that are still at work.
+func (c *Controller) confirmEnd(ctx context.Context, o observed) error {
+	plan := decideFinished(o)
+	if len(plan.Drop) == 0 {
+		return nil
+	}
+	live, err := c.job.Get(ctx, o.Job.Namespace, o.Job.Name)
+	if err != nil || live.UID != o.Job.UID || api.IsJobFinished(live) {
+		return err
+	}
+	c.cfg.HeldBack(live, len(plan.Drop), len(o.Pods), "pods", Plan{})
+	return fmt.Errorf("the view says that the job has ended, and it has not")
 }
 
 // listOwned reads the job's pods consistently.

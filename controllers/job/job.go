@@ -127,7 +127,7 @@ func (c *Controller) observe(ctx context.Context, key reconcile.Key, cached *bat
 	o := observed{Job: cached, Now: c.cfg.Clock.Now(), Settled: c.expect.Satisfied(key)}
 	if api.IsJobFinished(cached) { // for good, so this cannot be stale
 		o.Pods = ownership.Controlled(c.pods, cached.UID)
-		return o, nil
+		return o, c.confirmEnd(ctx, o)
 	}
 	// Before the pods are read, or what comes between is counted as read:
 	unused := c.seen.Snapshot(sequence(cached), cached.UID)

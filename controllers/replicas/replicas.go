@@ -149,8 +149,7 @@ func (c *Controller[O]) confirm(ctx context.Context, obj O, plan Plan, pods []*c
 	}
 	confirmed := decide(c.observe(c.shape.View(live), owned, unused))
 	if len(confirmed.Delete) < len(plan.Delete) {
-		c.cfg.Eventf(obj, corev1.EventTypeWarning, "DeletionHeldBack", "%s",
-			brake.Message(len(plan.Delete), len(pods), "pods", confirmed.String()))
+		c.cfg.HeldBack(obj, len(plan.Delete), len(pods), "pods", confirmed)
 	}
 	return confirmed, owned, nil
 }

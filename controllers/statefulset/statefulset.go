@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/controllers/children"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/history"
@@ -90,10 +91,14 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 	}
 	plan := decide(o)
 	if plan.matters() {
+		remove, existing := len(plan.Delete), len(o.Pods)
 		if o, err = c.confirm(ctx, o, plan); err != nil {
 			return reconcile.Result{}, control.IgnoreGone(err)
 		}
 		plan = decide(o)
+		if brake.Default.Trips(remove, existing) && len(plan.Delete) < remove {
+			c.cfg.HeldBack(o.Set, remove, existing, "pods", plan)
+		}
 	}
 	if !plan.Empty() {
 		err = c.cfg.Apply("statefulset", o.Set, control.Refs(o.Pods), plan, func() error { return c.apply(ctx, o, &plan) })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -24,6 +25,7 @@ type Controller struct {
 	cfg   control.Config
 	nodes *client.Informer[*corev1.Node]
 	pods  *client.Informer[*corev1.Pod]
+	node  client.Client[*corev1.Node]
 	pod   client.Client[*corev1.Pod]
 	since since
 	loop  *reconcile.Loop
@@ -38,6 +40,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		cfg:    cfg.WithDefaults("tainteviction"),
 		nodes:  client.InformerFor[*corev1.Node](informers),
 		pods:   client.InformerFor[*corev1.Pod](informers),
+		node:   client.Of[*corev1.Node](t),
 		pod:    client.Of[*corev1.Pod](t),
 		since:  since{nodes: map[string]map[taintID]time.Time{}},
 		doomed: map[types.UID]bool{},
@@ -92,6 +95,12 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		o.Taints = node.Spec.Taints
 	}
 	plan := decide(o)
+	if plan.Evict {
+		var err error
+		if plan, err = c.confirm(ctx, o); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
 	switch {
 	case plan.Evict:
 		return reconcile.Result{}, c.cfg.Apply("tainteviction", p, nil, plan, func() error { return c.evict(ctx, p) })
@@ -101,6 +110,23 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 		c.cfg.Eventf(p, corev1.EventTypeNormal, "TaintManagerEviction", "Cancelling deletion of Pod %s", key)
 	}
 	return reconcile.Result{After: plan.Wait}, nil
+}
+
+// confirm decides again on the node's taints as they are: no pod goes because of one that went.
+func (c *Controller) confirm(ctx context.Context, o observed) (Plan, error) {
+	name := o.Pod.Spec.NodeName
+	node, err := c.node.Get(ctx, "", name)
+	if apierrors.IsNotFound(err) {
+		return Plan{}, nil // pods of nodes that are gone are podgc's
+	} else if err != nil {
+		return Plan{}, fmt.Errorf("confirming the taints of node %q: %w", name, err)
+	}
+	o.Taints = node.Spec.Taints
+	plan := decide(o)
+	if !plan.Evict {
+		c.cfg.Eventf(o.Pod, corev1.EventTypeWarning, "DeletionHeldBack", "Held back the eviction: a consistent read of node %s says %s", name, plan)
+	}
+	return plan, nil
 }
 
 func (c *Controller) doom(p *corev1.Pod) {
