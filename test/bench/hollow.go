@@ -15,6 +15,10 @@ import (
 const (
 	hollowNodes = 1_000
 	hollowPods  = 5_000
+	// idlePods are there when it is measured what a quiet cluster costs.
+	idlePods = 10_000
+	// quiet is how long nothing is asked for, and that is measured; settling is how long before.
+	quiet, settling = 30 * time.Second, 10 * time.Second
 )
 
 // hollow lets pods pile up while no scheduler runs, then starts one: what is measured is the
@@ -58,7 +62,7 @@ func (b *bench) hollow(ctx context.Context) error {
 	}
 	began := time.Now() // the scheduler starts when the control plane is ready
 	defer b.profile(m, "hollow")()
-	binds, err := watchPods(ctx, m, ns, began, func(p *corev1.Pod) bool { return p.Spec.NodeName != "" }, func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning })
+	binds, err := watchPods(ctx, m, ns, hollowPods, began, func(p *corev1.Pod) bool { return p.Spec.NodeName != "" }, isRunning)
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,33 @@ func (b *bench) hollow(ctx context.Context) error {
 		measured: perSecond(rate(hollowPods, binds[0])), target: "2500/s", upstream: "217/s"})
 	b.add(row{what: "… until all have been reported Running by their nodes", measured: ms(binds[1])})
 	b.add(row{what: "… memory (RSS) of the control plane then", measured: rssOf(m.process)})
-	return nil
+	return b.idle(ctx, m, ns)
+}
+
+func isRunning(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning }
+
+// idle measures what the control plane takes when nobody wants anything, but all nodes are alive.
+func (b *bench) idle(ctx context.Context, m *master, ns string) error {
+	more := func(name string) *corev1.Pod { return somePod("more-" + name) }
+	if _, err := createPods(ctx, m.config, ns, writers, idlePods-hollowPods, more); err != nil {
+		return err
+	}
+	if _, err := watchPods(ctx, m, ns, idlePods, time.Now(), isRunning); err != nil {
+		return err
+	}
+	pause := func(d time.Duration) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
+	}
+	pause(settling)
+	before := cpu(m.cmd.Process.Pid)
+	pause(quiet)
+	used := cpu(m.cmd.Process.Pid) - before
+	b.add(row{what: fmt.Sprintf("control plane with %d pods on %d nodes, nothing asked for: CPU over %s", idlePods, hollowNodes, quiet),
+		measured: fmt.Sprintf("%.1f %% of a core", 100*used.Seconds()/quiet.Seconds())})
+	return ctx.Err()
 }
 
 func rssOf(p *process) string {
@@ -112,9 +142,9 @@ func nodeReady(n *corev1.Node) bool {
 	return false
 }
 
-// watchPods returns for each milestone how long after began the last pod of the namespace
+// watchPods returns for each milestone how long after began the last of so many pods of the namespace
 // reached it.
-func watchPods(ctx context.Context, m *master, ns string, began time.Time, milestones ...func(*corev1.Pod) bool) ([]time.Duration, error) {
+func watchPods(ctx context.Context, m *master, ns string, count int, began time.Time, milestones ...func(*corev1.Pod) bool) ([]time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	clients, err := kubernetes.NewForConfig(m.config)
@@ -138,16 +168,16 @@ func watchPods(ctx context.Context, m *master, ns string, began time.Time, miles
 			}
 			for i, done := range milestones {
 				if !reached[i][pod.Name] && done(pod) {
-					if reached[i][pod.Name] = true; len(reached[i]) == hollowPods {
+					if reached[i][pod.Name] = true; len(reached[i]) == count {
 						took[i] = time.Since(began)
 					}
 				}
 			}
-			if len(reached[len(reached)-1]) == hollowPods {
+			if len(reached[len(reached)-1]) == count {
 				w.Stop()
 				return took, nil
 			}
 		}
 	}
-	return nil, fmt.Errorf("of %d pods only %d were scheduled", hollowPods, len(reached[0]))
+	return nil, fmt.Errorf("of %d pods only %d came so far", count, len(reached[0]))
 }

@@ -37,8 +37,8 @@ var sections = []section{
 	{"cold", "cold start of the control plane, memory when idle", (*bench).coldStart},
 	{"api", "creates and lists over HTTP, beside etcd alone", (*bench).ownAPI},
 	{"watchers", "thousands of watchers", (*bench).watchers},
-	{"hollow", "scheduling onto 1,000 simulated nodes", (*bench).hollow},
-	{"workloads", "Deployments, StatefulSets and Jobs on simulated nodes", (*bench).workloads},
+	{"hollow", "scheduling onto 1,000 simulated nodes, and quiet with 10,000 pods", (*bench).hollow},
+	{"workloads", "Deployments, StatefulSets and Jobs on simulated nodes, collection of 10,000 objects", (*bench).workloads},
 	{"pods", "real pods, beside containerd alone", (*bench).realPods},
 }
 

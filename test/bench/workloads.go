@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -23,6 +25,7 @@ const (
 	statefulSize     = 10
 	jobCompletions   = 5_000
 	jobParallelism   = 1_000
+	manyObjects      = 10_000
 	workloadPatience = 5 * time.Minute
 )
 
@@ -54,7 +57,7 @@ func (b *bench) workloads(ctx context.Context) error {
 	if _, err := newNamespace(ctx, clients, w.ns); err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context) error{w.deployment, w.statefulSets, w.job} {
+	for _, measure := range []func(context.Context) error{w.deployment, w.statefulSets, w.job, w.dependents, w.namespace} {
 		if err := measure(ctx); err != nil {
 			return err
 		}
@@ -138,17 +141,10 @@ func (w workbench) deployment(ctx context.Context) error {
 
 // gone returns when no selected pod is left.
 func (w workbench) gone(ctx context.Context, labels string) error {
-	for {
+	return poll(ctx, func() (bool, error) {
 		list, err := w.clients.CoreV1().Pods(w.ns).List(ctx, metav1.ListOptions{LabelSelector: labels, Limit: 1})
-		if err != nil || len(list.Items) == 0 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return err == nil && len(list.Items) == 0, err
+	})
 }
 
 // statefulSets makes many of them at once; each makes its pods one after the other.
@@ -206,6 +202,88 @@ func (w workbench) job(ctx context.Context) error {
 		return fmt.Errorf("%d of %d pods are counted: %w", done, jobCompletions, err)
 	}
 	w.add(row{what: fmt.Sprintf("Job of %d completions, %d at a time: complete", jobCompletions, jobParallelism), measured: ms(time.Since(began))})
+	return nil
+}
+
+// fill makes many objects in a namespace, owned by somebody or not.
+func (w workbench) fill(ctx context.Context, ns string, owners ...metav1.OwnerReference) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for writer := range writers {
+		group.Go(func() error {
+			for i := writer; i < manyObjects; i += writers {
+				m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("m", i), OwnerReferences: owners}}
+				if _, err := w.clients.CoreV1().ConfigMaps(ns).Create(ctx, m, metav1.CreateOptions{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// poll returns when something is so.
+func poll(ctx context.Context, is func() (bool, error)) error {
+	for {
+		if ok, err := is(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// dependents deletes an owner of many objects.
+func (w workbench) dependents(ctx context.Context) error {
+	api := w.clients.CoreV1().ConfigMaps(w.ns)
+	owner, err := api.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	if err := w.fill(ctx, w.ns, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := api.Delete(ctx, owner.Name, metav1.DeleteOptions{}); err != nil {
+		return err
+	}
+	if err := poll(ctx, func() (bool, error) {
+		left, err := api.List(ctx, metav1.ListOptions{Limit: 2})
+		return err == nil && len(left.Items) <= 1, err // the CA's is there
+	}); err != nil {
+		return fmt.Errorf("collecting %d dependents: %w", manyObjects, err)
+	}
+	w.add(row{what: fmt.Sprintf("owner of %d objects deleted: all collected", manyObjects), measured: ms(time.Since(began))})
+	return nil
+}
+
+// namespace deletes one with many objects.
+func (w workbench) namespace(ctx context.Context) error {
+	const ns = "full"
+	if _, err := newNamespace(ctx, w.clients, ns); err != nil {
+		return err
+	}
+	if err := w.fill(ctx, ns); err != nil {
+		return err
+	}
+	began := time.Now()
+	api := w.clients.CoreV1().Namespaces()
+	if err := api.Delete(ctx, ns, metav1.DeleteOptions{}); err != nil {
+		return err
+	}
+	if err := poll(ctx, func() (bool, error) {
+		_, err := api.Get(ctx, ns, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		return false, err
+	}); err != nil {
+		return fmt.Errorf("emptying the namespace: %w", err)
+	}
+	w.add(row{what: fmt.Sprintf("namespace with %d objects deleted: gone", manyObjects), measured: ms(time.Since(began))})
 	return nil
 }
 
