@@ -140,7 +140,7 @@ func testStreamedLists(t *testing.T, store storage.Store, media, prefix string) 
 	}
 	expect("add -a", "add -b")
 	expect("same -a", "same -b") // a resync
-	add("-x") // a watch that saw nothing and ended at once would be thought broken
+	add("-x")                    // a watch that saw nothing and ended at once would be thought broken
 	expect("add -x")
 	check("at first", 1)
 
