@@ -112,7 +112,8 @@ func part(v *intstr.IntOrString, of int32) int32 {
 }
 
 // disrupted returns which evictions are still to be remembered, and the pods that are as good
-// as away because of them. Who was made since has only the name of who was evicted.
+// as away because of them. Who was made since has only the name of who was evicted; who was made in the
+// same second may be either, and is waited for no longer than a successor deserves.
 func (o observed) disrupted(p *Plan) (remembered map[string]metav1.Time, away map[string]bool) {
 	evicted := o.Budget.Status.DisruptedPods
 	here := map[string]*corev1.Pod{}
@@ -125,7 +126,7 @@ func (o observed) disrupted(p *Plan) (remembered map[string]metav1.Time, away ma
 	for name, at := range evicted {
 		pod, still := here[name]
 		keep := linger
-		if still {
+		if still && pod.CreationTimestamp.Before(&at) {
 			keep = deletionTimeout
 		}
 		left := at.Add(keep).Sub(o.Now)
@@ -138,7 +139,7 @@ func (o observed) disrupted(p *Plan) (remembered map[string]metav1.Time, away ma
 			if p.Recheck == 0 || left < p.Recheck {
 				p.Recheck = left
 			}
-		case still:
+		case keep == deletionTimeout:
 			p.NotDeleted = append(p.NotDeleted, pod)
 		}
 	}

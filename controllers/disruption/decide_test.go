@@ -75,6 +75,8 @@ func TestDecide(t *testing.T) {
 		{"after two minutes it was none", least("1"), pods("ready", "ready"), 0, map[string]metav1.Time{"p0": ago(2 * time.Minute)}, "allow 1 disruptions: 2 of 2 pods healthy, 1 needed", 0},
 		{"one that is gone is remembered a little", least("1"), pods("ready", "ready"), 0, map[string]metav1.Time{"x": ago(4 * time.Second)}, "allow 1 disruptions: 2 of 2 pods healthy, 1 needed", 6 * time.Second},
 		{"and then forgotten", least("1"), pods("ready", "ready"), 0, map[string]metav1.Time{"x": ago(10 * time.Second)}, "allow 1 disruptions: 2 of 2 pods healthy, 1 needed", 0},
+		{"one of its name and of the same second may be another", least("1"), born(now.Add(-4*time.Second), pods("ready", "ready")...), 0, map[string]metav1.Time{"p0": ago(4 * time.Second)}, "allow 0 disruptions: 1 of 2 pods healthy, 1 needed", 6 * time.Second},
+		{"which is soon known", least("1"), born(now.Add(-10*time.Second), pods("ready", "ready")...), 0, map[string]metav1.Time{"p0": ago(10 * time.Second)}, "allow 1 disruptions: 2 of 2 pods healthy, 1 needed", 0},
 		{"a new pod of its name counts", least("1"), born(now, pods("ready", "ready")...), 0, map[string]metav1.Time{"p0": ago(4 * time.Second)}, "allow 1 disruptions: 2 of 2 pods healthy, 1 needed", 6 * time.Second},
 	} {
 		t.Run(tc.reason, func(t *testing.T) {
