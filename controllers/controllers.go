@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/miniorch/miniorch/controllers/attachdetach"
+	"github.com/miniorch/miniorch/controllers/clusterroleaggregation"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/cronjob"
 	"github.com/miniorch/miniorch/controllers/daemonset"
@@ -52,7 +53,7 @@ import (
 // Names are the controllers, as Config.Disable takes them, in the order of the roster.
 var Names = []string{
 	"replicaset", "replicationcontroller", "deployment", "resourcequota", "horizontalpodautoscaler", "disruption", "statefulset", "daemonset", "job", "cronjob", "endpoints", "endpointslice", "endpointslicemirroring", "namespace", "garbagecollector", "nodelifecycle",
-	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "attachdetach", "localpath", "serviceaccount", "servicecidr", "flowschema", "nodeipam", "rootca",
+	"tainteviction", "podgc", "persistentvolume", "volumeprotection", "ephemeralvolume", "attachdetach", "localpath", "serviceaccount", "servicecidr", "flowschema", "clusterroleaggregation", "nodeipam", "rootca",
 }
 
 // NodeMonitor tunes how dead nodes are noticed.
@@ -148,6 +149,7 @@ func New(transport client.Transport, informers *client.Informers, cfg Config) *M
 		{"serviceaccount", serviceaccount.New(transport, informers, as("serviceaccount-controller"))},
 		{"servicecidr", servicecidr.New(transport, informers, as("service-cidr-controller"))},
 		{"flowschema", flowschema.New(transport, informers, as("flow-schema-controller"))},
+		{"clusterroleaggregation", clusterroleaggregation.New(transport, informers, as("clusterrole-aggregation-controller"))},
 	}
 	if cfg.ClusterCIDR.IsValid() {
 		m.roster = append(m.roster, entry{"nodeipam", nodeipam.New(transport, informers, nodeipam.Config{

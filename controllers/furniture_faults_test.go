@@ -11,9 +11,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/miniorch/miniorch/controllers/clusterroleaggregation"
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/controllers/controllertest"
 	"github.com/miniorch/miniorch/controllers/endpoints"
@@ -172,5 +174,53 @@ func TestEndpointsUnderFaults(t *testing.T) {
 		),
 		AtRest: func(stage *controllertest.World) bool { return listed(&world{stage}) == strings.Join(want, " ") },
 		State:  func(stage *controllertest.World) string { return listed(&world{stage}) },
+	})
+}
+
+// A role that aggregates others has their rules, also by way of one that does so too.
+func TestRolesAreAggregatedUnderFaults(t *testing.T) {
+	role := func(w *world, name, verb, label, of string) {
+		r := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"to": label}}}
+		if verb != "" {
+			r.Rules = []rbacv1.PolicyRule{{Verbs: []string{verb}, APIGroups: []string{""}, Resources: []string{"pods"}}}
+		}
+		if of != "" {
+			r.AggregationRule = &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"to": of}}}}
+		}
+		create(w, r)
+	}
+	verbs := func(w *world, name string) string {
+		var out []string
+		for _, r := range get[*rbacv1.ClusterRole](w, "", name).Rules {
+			out = append(out, r.Verbs...)
+		}
+		return strings.Join(out, " ")
+	}
+	rests := []string{"get list, get list watch", "get, get watch"}
+	act := 0
+	state := func(stage *controllertest.World) string {
+		w := &world{stage}
+		return verbs(w, "some") + ", " + verbs(w, "all")
+	}
+	controllertest.Faults(t, controllertest.Trial{
+		Name: "some and all", Leaders: 2, Want: rests[1],
+		Controllers: []controllertest.Make{func(t client.Transport, i *client.Informers, cfg control.Config) controllertest.Runner {
+			return clusterroleaggregation.New(t, i, cfg)
+		}},
+		Begin: func(stage *controllertest.World) {
+			w := &world{stage}
+			act = 0
+			role(w, "one", "get", "some", "")
+			role(w, "two", "list", "some", "")
+			role(w, "some", "", "all", "some")
+			role(w, "three", "watch", "all", "")
+			role(w, "all", "delete", "", "all")
+		},
+		Acts: acts(func(w *world) {
+			act = 1
+			remove[*rbacv1.ClusterRole](w, "", "two", metav1.DeletePropagationBackground)
+		}),
+		AtRest: func(stage *controllertest.World) bool { return state(stage) == rests[act] },
+		State:  state,
 	})
 }
