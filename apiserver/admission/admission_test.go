@@ -10,6 +10,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -212,6 +213,9 @@ func TestNodeRestriction(t *testing.T) {
 	node := func(name string, taints ...corev1.Taint) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{Taints: taints}}
 	}
+	csiNode := func(name string) *storagev1.CSINode {
+		return &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	}
 	lease := func(ns, name string) *coordinationv1.Lease {
 		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}}
 	}
@@ -256,6 +260,8 @@ func TestNodeRestriction(t *testing.T) {
 		{"renew its Lease", as(admission.Update, lease("kube-node-lease", "n1"), lease("kube-node-lease", "n1"), ""), true},
 		{"renew another Lease", as(admission.Update, lease("kube-node-lease", "n2"), lease("kube-node-lease", "n2"), ""), false},
 		{"take a leader's Lease", create(lease("kube-system", "n1")), false},
+		{"name its drivers", create(csiNode("n1")), true},
+		{"name another's drivers", create(csiNode("n2")), false},
 		{"report on its pod", as(admission.Update, mine, mine, "status"), true},
 		{"label its pod by its status", as(admission.Update, relabelled, mine, "status"), false},
 		{"report on another's pod", as(admission.Update, other, other, "status"), false},

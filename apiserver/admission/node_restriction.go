@@ -17,7 +17,7 @@ import (
 
 const leaseNamespace = "kube-node-lease"
 
-// NodeRestriction keeps a node within what is its own: its Node, its Lease, the pods bound
+// NodeRestriction keeps a node within what is its own: its Node, its CSINode, its Lease, the pods bound
 // to it, the tokens of their service accounts and its local volumes. A node that lies about its name, or that
 // was broken into, can harm nothing else through the API.
 type NodeRestriction struct {
@@ -45,6 +45,11 @@ func (p NodeRestriction) Validate(ctx context.Context, r *Request) error {
 		return restrictLease(r, node)
 	case r.Is("", "serviceaccounts") && r.Subresource == "token":
 		return p.restrictToken(ctx, r, node)
+	case r.Is("storage.k8s.io", "csinodes"):
+		if r.Name != node {
+			return Forbid(r, "node %q may only access the CSINode named %q", node, node)
+		}
+		return nil
 	case r.Is("", "persistentvolumes"):
 		return restrictVolume(r, node)
 	case r.Is("", "events") || r.Is("events.k8s.io", "events"):
