@@ -78,6 +78,7 @@ func podFields(p *corev1.Pod) fields.Set {
 
 func preparePodCreate(p *corev1.Pod) {
 	p.Generation = 1
+	podspec.MergeLabelKeys(p)
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: api.PodQOS(p)}
 	if len(p.Spec.SchedulingGates) > 0 {
 		p.Status.Conditions = []corev1.PodCondition{{

@@ -66,7 +66,7 @@ func (c *podSpecCheck) anyContainer(ctr *corev1.Container, names map[string]bool
 	errs = append(errs, validateEnvFrom(ctr.EnvFrom, path.Child("envFrom"))...)
 	errs = append(errs, c.mounts(ctr, path)...)
 	errs = append(errs, c.containerResources(&ctr.Resources, path.Child("resources"))...)
-	errs = append(errs, validateResizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
+	errs = append(errs, c.resizePolicy(ctr.ResizePolicy, path.Child("resizePolicy"))...)
 	errs = append(errs, validateRestartRules(ctr, path)...)
 	return append(errs, c.containerSecurity(ctr.SecurityContext, path.Child("securityContext"))...)
 }
@@ -135,13 +135,16 @@ func (c *podSpecCheck) sidecarHostPorts(path *field.Path) field.ErrorList {
 	return errs
 }
 
-func validateResizePolicy(policies []corev1.ContainerResizePolicy, path *field.Path) field.ErrorList {
+func (c *podSpecCheck) resizePolicy(policies []corev1.ContainerResizePolicy, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	seen := map[corev1.ResourceName]bool{}
 	for i, p := range policies {
 		at := path.Index(i)
 		errs = append(errs, kind.RequiredOneOf(p.ResourceName, at.Child("resourceName"), corev1.ResourceCPU, corev1.ResourceMemory)...)
 		errs = append(errs, kind.RequiredOneOf(p.RestartPolicy, at.Child("restartPolicy"), corev1.NotRequired, corev1.RestartContainer)...)
+		if c.spec.RestartPolicy == corev1.RestartPolicyNever && p.RestartPolicy == corev1.RestartContainer {
+			errs = append(errs, field.Invalid(at.Child("restartPolicy"), p.RestartPolicy, "must be NotRequired when `spec.restartPolicy` is Never"))
+		}
 		if seen[p.ResourceName] {
 			errs = append(errs, field.Duplicate(at, p.ResourceName))
 		}

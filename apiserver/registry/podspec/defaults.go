@@ -98,10 +98,6 @@ func DefaultPodSpec(s *corev1.PodSpec) {
 	for i := range s.EphemeralContainers {
 		defaultContainer(asContainer(&s.EphemeralContainers[i]))
 	}
-	for i := range s.TopologySpreadConstraints {
-		kind.SetDefault(&s.TopologySpreadConstraints[i].NodeAffinityPolicy, corev1.NodeInclusionPolicyHonor)
-		kind.SetDefault(&s.TopologySpreadConstraints[i].NodeTaintsPolicy, corev1.NodeInclusionPolicyIgnore)
-	}
 }
 
 // defaultServiceAccount keeps the field and its old name the same.

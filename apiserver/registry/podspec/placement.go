@@ -194,6 +194,13 @@ func validatePodTerm(t *corev1.PodAffinityTerm, path *field.Path) field.ErrorLis
 	for i, ns := range t.Namespaces {
 		errs = append(errs, kind.Invalids(path.Child("namespaces").Index(i), ns, utilvalidation.IsDNS1123Label(ns))...)
 	}
+	errs = append(errs, validateLabelKeys(t.MatchLabelKeys, t.LabelSelector, metav1.LabelSelectorOpIn, path.Child("matchLabelKeys"))...)
+	errs = append(errs, validateLabelKeys(t.MismatchLabelKeys, t.LabelSelector, metav1.LabelSelectorOpNotIn, path.Child("mismatchLabelKeys"))...)
+	for i, key := range t.MatchLabelKeys {
+		if slices.Contains(t.MismatchLabelKeys, key) {
+			errs = append(errs, field.Invalid(path.Child("matchLabelKeys").Index(i), key, "exists in both matchLabelKeys and mismatchLabelKeys"))
+		}
+	}
 	return append(errs, validateTopologyKey(t.TopologyKey, path.Child("topologyKey"))...)
 }
 
@@ -225,6 +232,7 @@ func validateSpread(all []corev1.TopologySpreadConstraint, path *field.Path) fie
 		} else if d != nil && s.WhenUnsatisfiable != corev1.DoNotSchedule {
 			errs = append(errs, field.Invalid(at.Child("minDomains"), *d, "can only use minDomains if whenUnsatisfiable=DoNotSchedule"))
 		}
+		errs = append(errs, validateLabelKeys(s.MatchLabelKeys, s.LabelSelector, metav1.LabelSelectorOpIn, at.Child("matchLabelKeys"))...)
 		errs = append(errs, validateInclusion(s.NodeAffinityPolicy, at.Child("nodeAffinityPolicy"))...)
 		errs = append(errs, validateInclusion(s.NodeTaintsPolicy, at.Child("nodeTaintsPolicy"))...)
 		if s.LabelSelector != nil {

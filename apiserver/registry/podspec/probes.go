@@ -2,7 +2,6 @@ package podspec
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -45,18 +44,6 @@ func (c *podSpecCheck) sleepFits(s *corev1.SleepAction, path *field.Path) field.
 	}
 	if s.Seconds < 0 || s.Seconds > grace {
 		return field.ErrorList{field.Invalid(path, s.Seconds, "must be non-negative and less than or equal to terminationGracePeriodSeconds")}
-	}
-	return nil
-}
-
-// stopSignal checks the name of a signal, which means something only where the operating
-// system is known.
-func (c *podSpecCheck) stopSignal(signal corev1.Signal, path *field.Path) field.ErrorList {
-	if c.spec.OS == nil || c.spec.OS.Name == "" {
-		return field.ErrorList{field.Forbidden(path, "may not be set for containers with empty `spec.os.name`")}
-	}
-	if !strings.HasPrefix(string(signal), "SIG") {
-		return field.ErrorList{field.Invalid(path, signal, "must be the name of a signal, such as SIGTERM")}
 	}
 	return nil
 }

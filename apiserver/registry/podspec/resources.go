@@ -10,10 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/miniorch/miniorch/apiserver/registry/kind"
+	"github.com/miniorch/miniorch/pkg/api"
 )
 
 func (c *podSpecCheck) containerResources(r *corev1.ResourceRequirements, path *field.Path) field.ErrorList {
 	errs := validateRequirements(r, path, validateContainerResourceName)
+	errs = append(errs, hugePagesNeedMore(r, path)...)
 	seen := map[string]bool{}
 	for i, claim := range r.Claims {
 		at := path.Child("claims").Index(i)
@@ -46,6 +48,37 @@ func (c *podSpecCheck) podResources(path *field.Path) field.ErrorList {
 	})...)
 	if len(r.Claims) > 0 {
 		errs = append(errs, field.Forbidden(at.Child("claims"), "claims cannot be specified for Resources at pod-level"))
+	}
+	return append(errs, c.shares(r, path)...)
+}
+
+// shares checks that the containers together ask for no more than the pod, and that none is allowed
+// more than all.
+func (c *podSpecCheck) shares(r *corev1.ResourceRequirements, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	containers := corev1.Pod{Spec: corev1.PodSpec{InitContainers: c.spec.InitContainers, Containers: c.spec.Containers}}
+	together := api.PodRequests(&containers)
+	for _, name := range kind.SortedNames(r.Requests) {
+		whole := r.Requests[name]
+		if sum := together[name]; sum.Cmp(whole) > 0 {
+			errs = append(errs, field.Invalid(path.Child("resources", "requests").Key(string(name)), whole.String(),
+				fmt.Sprintf("must be greater than or equal to aggregate container requests of %s", sum.String())))
+		}
+	}
+	for _, list := range []struct {
+		name       string
+		containers []corev1.Container
+	}{{"initContainers", c.spec.InitContainers}, {"containers", c.spec.Containers}} {
+		for i := range list.containers {
+			own := list.containers[i].Resources.Limits
+			for _, name := range kind.SortedNames(own) {
+				limit := own[name]
+				if whole, limited := r.Limits[name]; limited && limit.Cmp(whole) > 0 {
+					errs = append(errs, field.Invalid(path.Child(list.name).Index(i).Child("resources", "limits").Key(string(name)), limit.String(),
+						fmt.Sprintf("must be less than or equal to pod limits of %s", whole.String())))
+				}
+			}
+		}
 	}
 	return errs
 }
@@ -122,7 +155,33 @@ func ValidateQuantity(name corev1.ResourceName, q resource.Quantity, path *field
 	if countsWhole(name) && q.MilliValue()%1000 != 0 {
 		errs = append(errs, field.Invalid(path, q.String(), "must be an integer"))
 	}
+	if !isHugePages(name) {
+		return errs
+	}
+	text := strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix)
+	page, err := resource.ParseQuantity(text)
+	switch {
+	case err != nil || page.Sign() <= 0:
+		errs = append(errs, field.Invalid(path, name, "must name the size of a page"))
+	case q.Value()%page.Value() != 0:
+		errs = append(errs, field.Invalid(path, q.String(), "must be a multiple of the page size "+text))
+	}
 	return errs
+}
+
+// hugePagesNeedMore: nothing runs on large pages alone.
+func hugePagesNeedMore(r *corev1.ResourceRequirements, path *field.Path) field.ErrorList {
+	huge, plain := false, false
+	for _, list := range []corev1.ResourceList{r.Limits, r.Requests} {
+		for name := range list {
+			huge = huge || isHugePages(name)
+			plain = plain || name == corev1.ResourceCPU || name == corev1.ResourceMemory
+		}
+	}
+	if huge && !plain {
+		return field.ErrorList{field.Forbidden(path, "HugePages require cpu or memory")}
+	}
+	return nil
 }
 
 // countsWhole tells which resources come in whole pieces: devices, pods, pages.

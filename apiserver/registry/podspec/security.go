@@ -130,7 +130,7 @@ func validateProfiles(seccomp *corev1.SeccompProfile, appArmor *corev1.AppArmorP
 		at := path.Child("seccompProfile")
 		errs = append(errs, kind.RequiredOneOf(s.Type, at.Child("type"), corev1.SeccompProfileTypeLocalhost,
 			corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined)...)
-		errs = append(errs, validateLocalhostProfile(s.LocalhostProfile, s.Type == corev1.SeccompProfileTypeLocalhost, at)...)
+		errs = append(errs, validateLocalhostProfile(s.LocalhostProfile, "seccomp", s.Type == corev1.SeccompProfileTypeLocalhost, at)...)
 		if s.LocalhostProfile != nil {
 			errs = append(errs, kind.RelativeInside(*s.LocalhostProfile, at.Child("localhostProfile"))...)
 		}
@@ -139,18 +139,18 @@ func validateProfiles(seccomp *corev1.SeccompProfile, appArmor *corev1.AppArmorP
 		at := path.Child("appArmorProfile")
 		errs = append(errs, kind.RequiredOneOf(a.Type, at.Child("type"), corev1.AppArmorProfileTypeLocalhost,
 			corev1.AppArmorProfileTypeRuntimeDefault, corev1.AppArmorProfileTypeUnconfined)...)
-		errs = append(errs, validateLocalhostProfile(a.LocalhostProfile, a.Type == corev1.AppArmorProfileTypeLocalhost, at)...)
+		errs = append(errs, validateLocalhostProfile(a.LocalhostProfile, "AppArmor", a.Type == corev1.AppArmorProfileTypeLocalhost, at)...)
 	}
 	return errs
 }
 
-func validateLocalhostProfile(profile *string, isLocalhost bool, path *field.Path) field.ErrorList {
+func validateLocalhostProfile(profile *string, what string, isLocalhost bool, path *field.Path) field.ErrorList {
 	at := path.Child("localhostProfile")
 	switch {
 	case isLocalhost && (profile == nil || *profile == ""):
-		return field.ErrorList{field.Required(at, "must be set when type is Localhost")}
+		return field.ErrorList{field.Required(at, "must be set when "+what+" type is Localhost")}
 	case !isLocalhost && profile != nil:
-		return field.ErrorList{field.Invalid(at, *profile, "can only be set when type is Localhost")}
+		return field.ErrorList{field.Invalid(at, *profile, "can only be set when "+what+" type is Localhost")}
 	}
 	return nil
 }

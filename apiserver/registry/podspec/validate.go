@@ -33,6 +33,7 @@ func ValidatePodSpec(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
 	errs = append(errs, check.network(path)...)
 	errs = append(errs, check.placement(path)...)
 	errs = append(errs, check.podSecurity(path)...)
+	errs = append(errs, check.systems(path)...)
 	return append(errs, check.podResources(path)...)
 }
 

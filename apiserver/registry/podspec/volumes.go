@@ -70,7 +70,7 @@ func validateVolumeSource(s *corev1.VolumeSource, path *field.Path) field.ErrorL
 	case s.Projected != nil:
 		return validateProjected(s.Projected, at)
 	}
-	return validateRemoteVolume(s, at)
+	return append(validateRemoteVolume(s, at), RequiredOfRemote(names[0], s, at)...)
 }
 
 func validateHostPath(h *corev1.HostPathVolumeSource, path *field.Path) field.ErrorList {
@@ -178,6 +178,8 @@ func validateRemoteVolume(s *corev1.VolumeSource, path *field.Path) field.ErrorL
 		} else {
 			errs = append(errs, validateClaimTemplate(t, path.Child("volumeClaimTemplate"))...)
 		}
+	case s.FC != nil:
+		errs = append(errs, ValidateFC(s.FC, path)...)
 	case s.GitRepo != nil:
 		errs = append(errs, field.Forbidden(path, "gitRepo volumes run the repository's code on the node; clone in an init container instead"))
 	}
