@@ -97,6 +97,7 @@ func (w *world) scenarios(t *testing.T) {
 	t.Run("fifty indexes", w.testFiftyIndexes)
 	t.Run("node is forgotten", w.testNodeIsForgotten)
 	t.Run("storage", w.testStorage)
+	t.Run("a CSI driver", w.testDriver)
 	t.Run("bad input", w.testBadInput)
 	t.Run("registry", w.testRegistry)
 	t.Run("rolling update", w.testRollingUpdate)
