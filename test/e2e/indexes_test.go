@@ -21,7 +21,7 @@ func (w *world) testFiftyIndexes(t *testing.T) {
 	check(t, err)
 	trace := t.TempDir()
 	w.apply(t, strings.ReplaceAll(string(manifest), "TRACE_DIR", trace))
-	w.evictIndex49(t, trace)
+	w.evictIndex2(t, trace)
 	w.kubectl(t, "wait", "--for=condition=Failed", "job/fifty", "--timeout=3m")
 
 	expect(t, w.kubectl(t, "get", "job", "fifty", "-o", `jsonpath={.status.conditions[?(@.type=="Failed")].reason}`), "FailedIndexes")
@@ -55,14 +55,14 @@ func (w *world) testFiftyIndexes(t *testing.T) {
 	eventually(t, "no pods", func() error { return w.readyPods("job-name=fifty", 0) })
 }
 
-// evictIndex49 evicts the pod that waits for it.
-func (w *world) evictIndex49(t *testing.T, trace string) {
+// evictIndex2 evicts the pod that waits for it.
+func (w *world) evictIndex2(t *testing.T, trace string) {
 	t.Helper()
-	eventually(t, "index 49 to wait", func() error {
+	eventually(t, "index 2 to wait", func() error {
 		_, err := os.Stat(filepath.Join(trace, "waiting"))
 		return err
 	})
-	pod := w.kubectl(t, "get", "pods", "-l", "job-name=fifty,batch.kubernetes.io/job-completion-index=49", "-o", "jsonpath={.items[0].metadata.name}")
+	pod := w.kubectl(t, "get", "pods", "-l", "job-name=fifty,batch.kubernetes.io/job-completion-index=2", "-o", "jsonpath={.items[0].metadata.name}")
 	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: "default"}}
 	check(t, w.clients.CoreV1().Pods("default").EvictV1(context.Background(), eviction))
 }
