@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -144,7 +145,7 @@ func (a *assignment) ip() field.ErrorList {
 		return nil
 	}
 	if len(spec.ClusterIPs) > 1 || len(spec.IPFamilies) > 1 || *spec.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack {
-		return field.ErrorList{field.Invalid(path, spec.ClusterIPs, "this cluster is single-stack IPv4")}
+		return field.ErrorList{field.Invalid(field.NewPath("spec", "ipFamilyPolicy"), *spec.IPFamilyPolicy, "this cluster is not configured for dual-stack services")}
 	}
 	if spec.IPFamilies[0] != corev1.IPv4Protocol {
 		return field.ErrorList{field.Invalid(field.NewPath("spec", "ipFamilies").Index(0), spec.IPFamilies[0], "not configured on this cluster")}
@@ -158,6 +159,9 @@ func (a *assignment) ip() field.ErrorList {
 			return field.ErrorList{field.InternalError(path, fmt.Errorf("failed to allocate a cluster IP: range %s is full", a.Ranges))}
 		}
 		spec.ClusterIP, spec.ClusterIPs = ip.String(), []string{ip.String()}
+	}
+	if errs := validation.IsValidIPForLegacyField(path.Index(0), spec.ClusterIP, false, nil); len(errs) > 0 {
+		return errs
 	}
 	if why := a.badIP(spec.ClusterIP); why != "" {
 		return field.ErrorList{field.Invalid(path, spec.ClusterIPs, fmt.Sprintf("failed to allocate IP %s: %s", spec.ClusterIP, why))}

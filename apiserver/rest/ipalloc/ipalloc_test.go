@@ -100,9 +100,9 @@ func TestAssignRefuses(t *testing.T) {
 		{"the network's address", service("a", ip("10.96.0.0")), "is not in the valid range"},
 		{"the broadcast address", service("a", ip("10.96.255.255")), "is not in the valid range"},
 		{"the API server's address", service("a", ip("10.96.0.1")), "reserved for the API server"},
-		{"no address", service("a", ip("ten")), "not a valid IP address"},
+		{"no address", service("a", ip("ten")), "spec.clusterIPs[0]: Invalid value: \"ten\": must be a valid IP address"},
 		{"a port outside", service("a", nodePort(80)), "provided port is not in the valid range. The range of valid ports is 30000-30009"},
-		{"two families", service("a", func(svc *corev1.Service) { svc.Spec.IPFamilyPolicy = &dual }), "single-stack"},
+		{"two families", service("a", func(svc *corev1.Service) { svc.Spec.IPFamilyPolicy = &dual }), "spec.ipFamilyPolicy: Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services"},
 		{"IPv6", service("a", func(svc *corev1.Service) { svc.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} }), "not configured on this cluster"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
