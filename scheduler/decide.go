@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -270,16 +269,20 @@ func (c *candidates) why() string {
 // fold counts reasons: "1 Insufficient cpu, 2 node(s) were unschedulable".
 func fold(refusals []*framework.Status) string {
 	counts := make(map[string]int)
-	for _, s := range refusals {
-		if s != nil {
+	for i := 0; i < len(refusals); {
+		s, run := refusals[i], 1 // in a row: most nodes are refused for the same reason
+		for i+run < len(refusals) && refusals[i+run] == s {
+			run++
+		}
+		if i += run; s != nil {
 			for _, r := range s.Reasons {
-				counts[r]++
+				counts[r] += run
 			}
 		}
 	}
 	var parts []string
-	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+	for reason, n := range counts {
+		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")

@@ -1,7 +1,7 @@
 package scheduler
 
 import (
-	"slices"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -13,10 +13,11 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-// news are the events since parked pods were last looked at.
+// news are the events since waiting pods were last looked at.
 type news struct {
 	list []reported
-	many bool // too many to remember: whoever waits for any is woken
+	of   map[string]bool // by the only plugin that one is for; "": for all
+	many bool            // too many to remember: whoever waits for any is woken
 }
 
 // reported is an event, with the only plugin that it is for; empty: all.
@@ -29,80 +30,102 @@ type reported struct {
 const newsKept = 1000
 
 func (n *news) add(r reported, q *queue) {
-	if len(q.refused)+q.gated == 0 {
+	switch {
+	case len(q.refused) == 0 && len(q.gated[r.plugin]) == 0:
 		return // nobody is there who could be helped
-	}
-	if len(n.list) >= newsKept {
+	case len(n.list) >= newsKept:
 		n.many = true
 		return
+	case n.of == nil:
+		n.of = make(map[string]bool)
 	}
-	n.list = append(n.list, r)
+	n.list, n.of[r.plugin] = append(n.list, r), true
 }
 
 func (n *news) pod(was, now *framework.PodInfo, q *queue) {
 	n.add(reported{Event: framework.Event{Kind: framework.PodEvent, OldPod: was, NewPod: now}}, q)
 }
 
-// helps reports whether any of the events may make one of the plugins pass the pod. A plugin
-// that has no opinion is asked about nodes instead, except about what only it reports.
-func (n *news) helps(fw *framework.Framework, pod *framework.PodInfo, plugins []string) bool {
+// forget is called when everybody has heard them.
+func (n *news) forget() {
+	clear(n.of)
+	*n = news{list: n.list[:0], of: n.of}
+}
+
+// own reports whether one of the events is for a plugin alone.
+func (n *news) own(plugin string) bool { return n.many || n.of[plugin] }
+
+// helps reports whether any of the events may make a plugin pass the pod. A plugin that has no
+// opinion is asked about nodes instead, except about what only it reports.
+func (n *news) helps(fw *framework.Framework, pod *framework.PodInfo, plugin string) bool {
 	if n.many {
 		return true
 	}
 	for i := range n.list {
 		r := &n.list[i]
-		for _, name := range plugins {
-			if r.plugin != "" && r.plugin != name {
-				continue
-			}
-			if helps, known := fw.Helps(name, pod, r.Event); helps || !known && r.plugin == name {
-				return true
-			}
+		if r.plugin != "" && r.plugin != plugin {
+			continue
+		}
+		if helps, known := fw.Helps(plugin, pod, r.Event); helps || !known && r.plugin == plugin {
+			return true
 		}
 	}
 	return false
 }
 
-// wakeParked looks for pods that events may have helped: those that fit on nodes which have
+// wakeWaiting looks for pods that events may have helped: those that fit on nodes which have
 // more to give than before, and those whose refusers say so.
-func (s *Scheduler) wakeParked() {
+func (s *Scheduler) wakeWaiting() {
 	if len(s.freed)+len(s.news.list) > 0 {
-		s.wakeHelped()
+		s.queue.again(s.helped())
 	}
 	clear(s.freed)
-	s.news = news{list: s.news.list[:0]}
+	s.news.forget()
 }
 
-func (s *Scheduler) wakeHelped() {
-	if len(s.news.list) > 0 {
-		s.queue.ungate(func(w *waiter) bool { return s.news.helps(w.fw, w.PodInfo, []string{w.gate.Plugin}) })
+func (s *Scheduler) helped() map[*waiter]bool {
+	woken := make(map[*waiter]bool)
+	wake := func(plugin string, waiting map[*waiter]bool) {
+		for w := range waiting {
+			if !woken[w] && s.news.helps(w.fw, w.PodInfo, plugin) {
+				woken[w] = true
+			}
+		}
 	}
-	if len(s.queue.parked.list) == 0 {
-		return
+	for plugin, gated := range s.queue.gated {
+		if s.news.own(plugin) {
+			wake(plugin, gated)
+		}
+	}
+	for plugin, refused := range s.queue.refused {
+		if s.news.own(plugin) || s.news.own("") && s.profiles.hint(plugin) {
+			wake(plugin, refused)
+		}
+	}
+	if len(s.freed) == 0 || len(s.queue.alike) == 0 {
+		return woken
 	}
 	nodes := s.cache.snapshot()
-	fits := make(map[string]bool) // by profile and signature
-	s.queue.wakeUp(func(w *waiter) bool {
-		if s.news.helps(w.fw, w.PodInfo, w.refusers) {
-			return true
+	for _, alike := range s.queue.alike {
+		for w := range alike {
+			if s.fitsFreed(w, nodes) {
+				maps.Copy(woken, alike)
+			}
+			break // what is true of one is true of all
 		}
-		if len(s.freed) == 0 || !slices.ContainsFunc(w.refusers, w.fw.LooksAtOneNode) && len(w.refusers) > 0 {
-			return false
-		}
-		key := w.fw.SchedulerName() + "\x00" + w.signature
-		answer, known := fits[key]
-		if w.signature == "" || !known {
-			answer = s.fitsFreed(w, nodes)
-			fits[key] = answer
-		}
-		return answer
-	})
+	}
+	return woken
 }
 
-// fitsFreed reports whether the pod fits on one of the nodes that have more to give.
+// fitsFreed reports whether the pod fits on one of the nodes that have more to give, as far as the
+// plugins say that look at one node at a time.
 func (s *Scheduler) fitsFreed(w *waiter, nodes framework.Snapshot) bool {
+	state := framework.NewCycleState()
+	if !w.fw.PreFilter(state, w.PodInfo, nodes).OK() {
+		return false
+	}
 	for name := range s.freed {
-		if n := nodes.Get(name); n != nil && w.fw.Fits(w.PodInfo, n, nodes) {
+		if n := nodes.Get(name); n != nil && w.fw.Filter(state, w.PodInfo, n).OK() {
 			return true
 		}
 	}
@@ -185,7 +208,9 @@ func (s *Scheduler) onPod(old, p *corev1.Pod) {
 		s.forget(p.UID)
 		if was, now := s.cache.setPod(p); was != nil || now != nil {
 			s.news.pod(was, now, s.queue)
-			s.freed[p.Spec.NodeName] = was != nil || s.freed[p.Spec.NodeName]
+			if was != nil {
+				s.freed[p.Spec.NodeName] = true
+			}
 			s.signal()
 		}
 	case s.waits(p):

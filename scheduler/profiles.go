@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -37,3 +38,8 @@ func (p profiles) first() *framework.Framework { return p.list[0] }
 
 // of returns the profile that the pod asks for, nil if it is not one of ours.
 func (p profiles) of(pod *corev1.Pod) *framework.Framework { return p.byName[pod.Spec.SchedulerName] }
+
+// hint reports whether a plugin of that name says which events help pods that it refused.
+func (p profiles) hint(plugin string) bool {
+	return slices.ContainsFunc(p.list, func(fw *framework.Framework) bool { return fw.Hints(plugin) })
+}

@@ -1,7 +1,9 @@
 package scheduler
 
 import (
+	"cmp"
 	"container/heap"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,7 +42,9 @@ type waiter struct {
 	signature string    // empty: like no other
 
 	refusers []string          // inParked: the plugins that must change their mind
+	kin      string            // inParked: equal for pods that fit on the same nodes, one by one; empty: no single node can help
 	gate     *framework.Status // inGated: who holds it back, and why
+	held     string            // inGated: where it is in queue.gated
 	busy     bool              // room is being made for it: nobody wakes it meanwhile
 }
 
@@ -52,15 +56,33 @@ type queue struct {
 	seq      uint64
 	all      map[types.UID]*waiter
 	lanes    lanes
-	active   waiters        // by the profiles' QueueSort
-	backoff  waiters        // by ready
-	parked   waiters        // by ready
-	refused  map[string]int // parked pods by refuser
-	gated    int
+	active   waiters // by the profiles' QueueSort
+	backoff  waiters // by ready
+	parked   waiters // by ready
+
+	refused groups // parked pods, by refuser
+	alike   groups // parked pods, by kin
+	gated   groups // by who holds them back
+}
+
+// groups are waiters by something that they have in common.
+type groups map[string]map[*waiter]bool
+
+func (g groups) add(key string, w *waiter) {
+	if g[key] == nil {
+		g[key] = make(map[*waiter]bool)
+	}
+	g[key][w] = true
+}
+
+func (g groups) remove(key string, w *waiter) {
+	if delete(g[key], w); len(g[key]) == 0 {
+		delete(g, key)
+	}
 }
 
 func newQueue(p profiles, c clock.PassiveClock, b backOff) *queue {
-	q := &queue{profiles: p, clock: c, backOff: b, all: make(map[types.UID]*waiter), lanes: newLanes(), refused: make(map[string]int)}
+	q := &queue{profiles: p, clock: c, backOff: b, all: make(map[types.UID]*waiter), lanes: newLanes(), refused: groups{}, alike: groups{}, gated: groups{}}
 	sort := p.first().Less
 	q.active.less = func(a, b *waiter) bool {
 		if sort(&a.QueuedPod, &b.QueuedPod) {
@@ -95,10 +117,14 @@ func (q *queue) enter(w *waiter, p place) {
 		w.Turn = q.lanes.enter(w.PodInfo)
 	case inParked:
 		for _, name := range w.refusers {
-			q.refused[name]++
+			q.refused.add(name, w)
+		}
+		if w.kin != "" {
+			q.alike.add(w.kin, w)
 		}
 	case inGated:
-		q.gated++
+		w.held = w.gate.Plugin
+		q.gated.add(w.held, w)
 	}
 	if h := q.heapOf(p); h != nil {
 		heap.Push(h, w)
@@ -111,12 +137,13 @@ func (q *queue) leave(w *waiter) {
 		q.lanes.leave(w.PodInfo)
 	case inParked:
 		for _, name := range w.refusers {
-			if q.refused[name]--; q.refused[name] == 0 {
-				delete(q.refused, name)
-			}
+			q.refused.remove(name, w)
+		}
+		if w.kin != "" {
+			q.alike.remove(w.kin, w)
 		}
 	case inGated:
-		q.gated--
+		q.gated.remove(w.held, w)
 	}
 	if h := q.heapOf(w.place); h != nil {
 		heap.Remove(h, w.index)
@@ -173,7 +200,12 @@ func (q *queue) admit(w *waiter) {
 }
 
 func (q *queue) park(w *waiter, refusers []string) {
-	w.ready, w.refusers = q.clock.Now().Add(parkedMax), refusers
+	w.ready, w.refusers, w.kin = q.clock.Now().Add(parkedMax), refusers, ""
+	if len(refusers) == 0 || slices.ContainsFunc(refusers, w.fw.LooksAtOneNode) {
+		if w.kin = w.fw.SchedulerName() + "\x00" + w.signature; w.signature == "" {
+			w.kin += string(w.Pod.UID)
+		}
+	}
 	q.enter(w, inParked)
 }
 
@@ -227,36 +259,13 @@ func (q *queue) failed(w *waiter) {
 	q.all[w.Pod.UID] = w
 }
 
-// wakeUp moves the parked pods that helped says an event may have helped.
-func (q *queue) wakeUp(helped func(*waiter) bool) {
-	var woken []*waiter
-	for _, w := range q.parked.list {
-		if !w.busy && helped(w) {
-			woken = append(woken, w)
+// again looks again at pods that are parked or held back, but for those for which room is being made.
+func (q *queue) again(woken map[*waiter]bool) {
+	for _, w := range slices.SortedFunc(maps.Keys(woken), func(a, b *waiter) int { return cmp.Compare(a.seq, b.seq) }) {
+		if !w.busy {
+			q.leave(w)
+			q.admit(w)
 		}
-	}
-	slices.SortFunc(woken, func(a, b *waiter) int { return int(a.seq) - int(b.seq) })
-	for _, w := range woken {
-		q.leave(w)
-		q.admit(w)
-	}
-}
-
-// ungate looks again at the pods that a plugin holds back.
-func (q *queue) ungate(helped func(*waiter) bool) {
-	if q.gated == 0 {
-		return
-	}
-	var again []*waiter
-	for _, w := range q.all {
-		if w.place == inGated && helped(w) {
-			again = append(again, w)
-		}
-	}
-	slices.SortFunc(again, func(a, b *waiter) int { return int(a.seq) - int(b.seq) })
-	for _, w := range again {
-		q.leave(w)
-		q.admit(w)
 	}
 }
 

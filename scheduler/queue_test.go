@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/miniorch/miniorch/scheduler/framework"
@@ -89,12 +90,18 @@ func TestQueueParks(t *testing.T) {
 	q.step(time.Minute)
 	q.expect("", "nothing happened")
 
-	wantsCPU := func(w *waiter) bool { return w.Requests.MilliCPU > 0 }
-	q.wakeUp(wantsCPU)
+	wake := func(names ...types.UID) {
+		woken := map[*waiter]bool{}
+		for _, name := range names {
+			woken[q.all[name]] = true
+		}
+		q.again(woken)
+	}
+	wake("large2", "large")
 	for _, w := range q.expect("large large2", "the event helped these, and their back-off is over") {
 		q.refuse(w, nil)
 	}
-	q.wakeUp(wantsCPU)
+	wake("large", "large2")
 	q.expect("", "they failed just now: an event does not shorten the back-off")
 	q.step(2 * time.Second)
 	q.expect("large large2", "their second back-off is over")
@@ -159,19 +166,37 @@ func TestQueueIsFair(t *testing.T) {
 	}
 }
 
-func TestQueueRefusers(t *testing.T) {
+// TestQueueGroups: parked pods are found by who refused them, and by what they have in common.
+func TestQueueGroups(t *testing.T) {
 	q := newQueueTest(t)
-	q.set(sample.Pod("a"))
-	q.set(sample.Pod("b"))
-	for _, w := range q.expect("a b", "both are new") {
-		q.refuse(w, []string{"X", w.Pod.Name})
+	for _, name := range []string{"a", "b", "c", "d"} {
+		q.set(sample.With(sample.Pod(name), func(p *corev1.Pod) {
+			if name == "c" {
+				p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+			}
+		}))
 	}
-	if got := q.refused; got["X"] != 2 || got["a"] != 1 {
-		t.Errorf("refused: %v", got)
+	for _, w := range q.expect("a b c d", "all are new") {
+		refuser := "NodeResourcesFit"
+		if w.Pod.Name == "d" {
+			refuser = "PodTopologySpread"
+		}
+		q.refuse(w, []string{refuser})
+	}
+	if fit, spread := len(q.refused["NodeResourcesFit"]), len(q.refused["PodTopologySpread"]); fit != 3 || spread != 1 {
+		t.Errorf("%d and %d are refused", fit, spread)
+	}
+	if a, c, d := q.all["a"], q.all["c"], q.all["d"]; len(q.alike) != 2 || len(q.alike[a.kin]) != 2 || len(q.alike[c.kin]) != 1 || d.kin != "" {
+		t.Errorf("alike: %v; a node that changes cannot help d: %q", q.alike, d.kin)
+	}
+	q.set(sample.With(sample.Pod("g"), func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}} }))
+	if len(q.gated["SchedulingGates"]) != 1 {
+		t.Errorf("gated: %v", q.gated)
 	}
 	q.remove("a")
-	q.wakeUp(func(*waiter) bool { return true })
-	if len(q.refused) != 0 {
-		t.Errorf("left over: %v", q.refused)
+	q.step(parkedMax)
+	q.set(sample.Pod("g"))
+	if len(q.refused)+len(q.alike)+len(q.gated) != 0 {
+		t.Errorf("left over: %v, %v, %v", q.refused, q.alike, q.gated)
 	}
 }

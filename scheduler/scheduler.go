@@ -263,7 +263,7 @@ func (s *Scheduler) next(ctx context.Context) (*job, time.Time) {
 		s.left(p)
 		s.requeue(p.info.Pod)
 	}
-	s.wakeParked()
+	s.wakeWaiting()
 	s.queue.tick()
 	for range atOnce {
 		w := s.queue.pop()

@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,7 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
 
+	"github.com/miniorch/miniorch/pkg/client/clienttest"
 	"github.com/miniorch/miniorch/scheduler/framework"
 	"github.com/miniorch/miniorch/scheduler/framework/sample"
 )
@@ -22,6 +26,7 @@ type shape struct {
 	pod    func(i int) *corev1.Pod
 	churn  bool // a node comes or goes with each hundredth pod
 	onFull bool // the nodes are full of less important pods
+	gated  int  // so many wait for a gate meanwhile
 }
 
 func plainPod(i int) *corev1.Pod {
@@ -83,6 +88,7 @@ func shapes() []shape {
 			return sample.With(plainPod(i), func(p *corev1.Pod) { p.Spec.Containers[0].Image = fmt.Sprint("registry.example.com/app:", i%5000) })
 		}},
 		{name: "Churn", pod: plainPod, churn: true},
+		{name: "Gated", pod: plainPod, gated: 10_000},
 		{name: "Daemon", pod: func(i int) *corev1.Pod {
 			return sample.With(sample.Pod(fmt.Sprint("p", i)), func(p *corev1.Pod) {
 				p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
@@ -122,7 +128,7 @@ func perfNode(i int) *corev1.Node {
 	return n
 }
 
-// BenchmarkShapes measures decisions alone, in the shapes of upstream's scheduler_perf. Pods that
+// BenchmarkShapes measures the scheduler alone, in the shapes of upstream's scheduler_perf. Pods that
 // were placed longest ago leave when the nodes get full.
 func BenchmarkShapes(b *testing.B) {
 	for _, s := range shapes() {
@@ -133,55 +139,117 @@ func BenchmarkShapes(b *testing.B) {
 }
 
 func (s shape) run(b *testing.B, nodes int) {
-	profile := DefaultProfile(Parts{})
-	p, err := newProfiles([]framework.Profile{profile})
-	if err != nil {
-		b.Fatal(err)
-	}
-	fw, c, m := p.first(), newCache(), newMind()
+	p := newPerf(b)
 	for i := range nodes {
-		c.setNode(perfNode(i))
+		p.s.onNode(nil, perfNode(i))
 		for k := range 4 {
 			if s.onFull {
-				c.assume(framework.NewPodInfo(sample.Pod(fmt.Sprintf("low-%d-%d", i, k), "cpu", "900m")), nodeName(i))
+				p.place(sample.Pod(fmt.Sprintf("low-%d-%d", i, k), "cpu", "900m"), nodeName(i))
 			}
 		}
 		if s.before != nil {
-			pod := s.before(i)
-			pod.UID = types.UID(fmt.Sprint("before-", i))
-			c.assume(framework.NewPodInfo(pod), nodeName(i))
+			p.place(sample.With(s.before(i), func(p *corev1.Pod) { p.Name = fmt.Sprint("before-", i) }), nodeName(i))
 		}
 	}
-	half := func() float64 { return 0.5 }
-	var placed []types.UID
-	n, bound, cpu := 0, 0, cpuTime(b)
+	for i := range s.gated {
+		p.come(sample.With(s.pod(i), func(p *corev1.Pod) {
+			p.Name, p.Spec.SchedulingGates = fmt.Sprint("gated-", i), []corev1.PodSchedulingGate{{Name: "later"}}
+		}))
+	}
+	n, cpu := 0, cpuTime(b)
 	for b.Loop() {
-		pod := s.pod(n)
-		pod.UID = types.UID(fmt.Sprint("uid-", n))
-		info := framework.NewPodInfo(pod)
 		if s.churn && n%100 == 50 {
-			c.removeNode(nodeName(nodes - 1))
+			p.s.onNode(perfNode(nodes-1), nil)
 		} else if s.churn && n%100 == 0 {
-			c.setNode(perfNode(nodes - 1))
+			p.s.onNode(nil, perfNode(nodes-1))
 		}
-		d := m.decide(fw, info, fw.Sign(info), c.snapshot(), half)
-		if d.Node == "" && s.onFull {
-			s.makeRoom(b, c, m, fw, d)
-		}
-		if d.Node != "" {
-			c.assume(info, d.Node)
-			placed = append(placed, pod.UID)
-			bound++
-		}
-		for len(placed) > nodes/2 { // steady: as many leave as come
-			c.removePod(placed[0])
-			placed = placed[1:]
-		}
+		p.come(s.pod(n))
+		p.schedule()
+		p.leave(nodes / 2)
 		n++
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "pods/s")
 	b.ReportMetric(float64(n)/(cpuTime(b)-cpu).Seconds(), "pods/cpu-s") // what others on the machine do not change
-	b.ReportMetric(float64(bound)/float64(n), "placed")
+	b.ReportMetric(float64(p.bound)/float64(n), "placed")
+}
+
+// perf is a scheduler without an API: what it decides is so at once.
+type perf struct {
+	*testing.B
+	s      *Scheduler
+	clock  *testclock.FakeClock
+	there  map[string]*corev1.Pod // on nodes, by name
+	placed []string               // the first to leave first
+	bound  int
+}
+
+func newPerf(b *testing.B) *perf {
+	p := &perf{B: b, clock: testclock.NewFakeClock(time.Unix(0, 0)), there: map[string]*corev1.Pod{}}
+	server := clienttest.NewServer(b)
+	s, err := New(server, clienttest.NewInformers(b, server), Config{
+		Clock: p.clock, Rand: func() float64 { return 0.5 }, Logger: slog.New(slog.DiscardHandler),
+		Profiles: []framework.Profile{DefaultProfile(Parts{Transport: server, Clock: p.clock})},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p.s = s
+	return p
+}
+
+// come lets a pod come that has no node yet.
+func (p *perf) come(pod *corev1.Pod) {
+	pod.UID = types.UID(pod.Name)
+	p.s.onPod(nil, pod)
+}
+
+// place lets a pod be on a node.
+func (p *perf) place(pod *corev1.Pod, node string) {
+	was := pod
+	pod = pod.DeepCopy()
+	pod.UID, pod.Spec.NodeName = types.UID(pod.Name), node
+	p.there[pod.Name] = pod
+	p.s.onPod(was, pod)
+}
+
+func (p *perf) gone(name string) {
+	p.s.onPod(p.there[name], nil)
+	delete(p.there, name)
+}
+
+// schedule lets the scheduler decide as long as it has something to decide.
+func (p *perf) schedule() {
+	for {
+		j, _ := p.s.next(p.Context())
+		if j != nil {
+			p.place(j.Pod, j.decision.Node)
+			p.placed = append(p.placed, j.Pod.Name)
+			p.bound++
+			continue
+		}
+		select {
+		case c := <-p.s.chores:
+			for _, name := range c.Candidates[0].Victims {
+				p.gone(strings.TrimPrefix(name, "d/"))
+			}
+			p.s.choreDone(p.Context(), c, nil)
+			p.clock.Step(10 * time.Second) // its back-off
+			continue
+		default:
+		}
+		return
+	}
+}
+
+// leave lets those pods go that have been there longest, so that as many leave as come.
+func (p *perf) leave(most int) {
+	for len(p.placed) > most {
+		p.gone(p.placed[0])
+		p.placed = p.placed[1:]
+	}
+	for len(p.s.queue.parked.list) > 1000 {
+		p.s.onPod(p.s.queue.parked.list[0].Pod, nil)
+	}
 }
 
 // cpuTime returns the time that this process has computed.
@@ -191,16 +259,4 @@ func cpuTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// makeRoom evicts whom the preemption plugin chooses, at once.
-func (s shape) makeRoom(b *testing.B, c *cache, m *mind, fw *framework.Framework, d *Decision) {
-	n, st := fw.PostFilter(&framework.Attempt{Pod: d.Pod, Nodes: d.nodes, Refusals: d.refusals, Rand: func() float64 { return 0.5 }, Try: m.trial(fw, d.Pod, d.nodes)})
-	if !st.OK() {
-		b.Fatal(st.Error())
-	}
-	for _, name := range n.Candidates[0].Victims {
-		c.removePod(types.UID(name[len("d/"):]))
-	}
-	d.Node = n.Node
 }

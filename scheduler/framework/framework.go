@@ -239,13 +239,6 @@ func (f *Framework) FilterEach(state *CycleState, pod *PodInfo, node *NodeInfo) 
 // are asked.
 func (f *Framework) FilterNames() []string { return f.filterNames }
 
-// Fits reports whether the pod could run on the node as far as the plugins say that look at
-// one node at a time.
-func (f *Framework) Fits(pod *PodInfo, node *NodeInfo, nodes Snapshot) bool {
-	state := NewCycleState()
-	return f.PreFilter(state, pod, nodes).OK() && f.Filter(state, pod, node).OK()
-}
-
 // Surveys asks the Wide plugins about a pod. A plugin that refuses the pod ends it.
 func (f *Framework) Surveys(t *Topology, pod *PodInfo) (filters []Survey, scores []WideScore, refusal *Status) {
 	for _, w := range f.wides {
@@ -264,6 +257,9 @@ func (f *Framework) Surveys(t *Topology, pod *PodInfo) (filters []Survey, scores
 	}
 	return filters, scores, nil
 }
+
+// Hints reports whether a plugin has an opinion on events.
+func (f *Framework) Hints(plugin string) bool { return f.hinters[plugin] != nil }
 
 // Helps reports whether an event may make a plugin pass a pod that it refused. known is false
 // if the plugin has no opinion.

@@ -67,19 +67,30 @@ func (i *NodeInfo) WithPod(p *PodInfo) *NodeInfo {
 }
 
 // WithoutPod returns i without a pod.
-func (i *NodeInfo) WithoutPod(p *PodInfo) *NodeInfo {
-	at := slices.Index(i.Pods, p)
-	if at < 0 {
-		return i
-	}
+func (i *NodeInfo) WithoutPod(p *PodInfo) *NodeInfo { return i.WithoutPods([]*PodInfo{p}) }
+
+// WithoutPods returns i without some of its pods, in their order; others are ignored.
+func (i *NodeInfo) WithoutPods(gone []*PodInfo) *NodeInfo {
 	c := *i
-	c.Pods = slices.Delete(slices.Clone(i.Pods), at, at+1)
-	if len(p.Ports) > 0 {
+	c.Pods = make([]*PodInfo, 0, len(i.Pods))
+	ports := false
+	for _, p := range i.Pods {
+		if len(gone) == 0 || p != gone[0] {
+			c.Pods = append(c.Pods, p)
+			continue
+		}
+		gone = gone[1:]
+		c.Requested, c.Assumed = c.Requested.Plus(&p.Requests, -1), c.Assumed.Plus(&p.Assumed, -1)
+		ports = ports || len(p.Ports) > 0
+	}
+	switch {
+	case len(c.Pods) == len(i.Pods):
+		return i
+	case ports:
 		c.Ports = nil
 		for _, q := range c.Pods {
 			c.Ports = append(c.Ports, q.Ports...)
 		}
 	}
-	c.Requested, c.Assumed = i.Requested.Plus(&p.Requests, -1), i.Assumed.Plus(&p.Assumed, -1)
 	return &c
 }

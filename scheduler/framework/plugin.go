@@ -46,7 +46,8 @@ type QueueSort interface {
 }
 
 // PreEnqueue says whether a pod may be tried at all (nil), or what it waits for. It is asked
-// when the pod comes or changes, and again when an event Helps. It is pure.
+// when the pod comes or changes, and again when an event that the plugin reports itself Helps. It
+// is pure.
 type PreEnqueue interface {
 	Plugin
 	PreEnqueue(pod *PodInfo) *Status

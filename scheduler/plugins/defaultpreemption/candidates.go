@@ -56,14 +56,16 @@ func refusal(n, hopeless, helpless int) string {
 func try(a *framework.Attempt, i int, budgets []*budget) *framework.Candidate {
 	node := a.Nodes.At(i)
 	var lower []*framework.PodInfo
-	without := node
 	for _, q := range node.Pods {
 		if q.Priority < a.Pod.Priority {
 			lower = append(lower, q)
-			without = without.WithoutPod(q)
 		}
 	}
-	if len(lower) == 0 || !a.Try(i, without).OK() {
+	if len(lower) == 0 {
+		return nil
+	}
+	without := node.WithoutPods(lower)
+	if !a.Try(i, without).OK() {
 		return nil
 	}
 	slices.SortStableFunc(lower, moreImportant)
