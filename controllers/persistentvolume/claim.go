@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 
+	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/claims"
 )
 
@@ -150,18 +151,23 @@ func decideWithout(o claimView) ClaimPlan {
 // waiting words what a claim waits for whose class wants to know its first consumer.
 func waiting(pods []*corev1.Pod) *Happening {
 	var names []string
+	byHand := ""
 	for _, p := range pods {
 		if p.Spec.NodeName == "" {
 			names = append(names, p.Name)
+		} else if !api.IsPodTerminal(p) {
+			byHand = p.Name
 		}
 	}
-	switch len(names) {
-	case 0:
-		return tell(waitForFirstConsumer, "waiting for first consumer to be created before binding")
-	case 1:
+	switch {
+	case len(names) == 1:
 		return tell(waitForPodScheduled, "waiting for pod %s to be scheduled", names[0])
+	case len(names) > 1:
+		return tell(waitForPodScheduled, "waiting for pods %s to be scheduled", strings.Join(names, ","))
+	case byHand != "": // as in Kubernetes, who goes past the scheduler has no place chosen for the claim
+		return tell(waitForFirstConsumer, "waiting for a consumer that the scheduler places: pod %s names its node itself, a nodeSelector of %s would do", byHand, corev1.LabelHostname)
 	}
-	return tell(waitForPodScheduled, "waiting for pods %s to be scheduled", strings.Join(names, ","))
+	return tell(waitForFirstConsumer, "waiting for first consumer to be created before binding")
 }
 
 func lost(reason, message string) ClaimPlan {

@@ -136,6 +136,12 @@ func TestDecideClaim(t *testing.T) {
 			want: "phase Pending", event: waitForPodScheduled, contains: "waiting for pod web-0 to be scheduled",
 		},
 		{
+			name: "placed by hand", reason: "the scheduler never sees the pod, so that no node is chosen for the claim",
+			claim: "{" + claimMeta + `, spec: {` + asks + `, storageClassName: x}}`, class: "{metadata: {name: x}, provisioner: p, volumeBindingMode: WaitForFirstConsumer}",
+			pods: []string{"{metadata: {name: web-0}, spec: {nodeName: n1}}"},
+			want: "phase Pending", event: waitForFirstConsumer, contains: "pod web-0 names its node itself",
+		},
+		{
 			name: "waited", reason: "the scheduler has chosen a node",
 			claim: `{metadata: {namespace: a, name: c, annotations: {volume.kubernetes.io/selected-node: n1}}, spec: {` + asks + `, storageClassName: x}}`,
 			class: "{metadata: {name: x}, provisioner: p, volumeBindingMode: WaitForFirstConsumer}",
