@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,11 +42,9 @@ func parseQuery(r *http.Request) (url.Values, error) {
 	return query, nil
 }
 
-// wantsWatch reports whether the query asks for a watch.
+// wantsWatch reports whether the query asks for a watch: by any word but no, as all yes-or-no
+// parameters of the API are read.
 func wantsWatch(query url.Values) bool {
-	values, ok := query["watch"]
-	if !ok || len(values) == 0 {
-		return false
-	}
-	return values[0] == "" || values[0] == "1" || values[0] == "true"
+	values := query["watch"]
+	return len(values) > 0 && values[0] != "0" && !strings.EqualFold(values[0], "false")
 }
