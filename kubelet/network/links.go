@@ -31,14 +31,14 @@ func (n *Network) connect(nsPath string, ip, gw netip.Addr, name string) error {
 	}
 	defer inside.Close()
 	if _, err := inside.LinkByName("eth0"); err != nil {
-		if err := addVeth(name, bridge, ns); err != nil {
+		if err := addVeth(name, ip, bridge, ns); err != nil {
 			return err
 		}
 	}
 	return configure(inside, ip, gw)
 }
 
-func addVeth(name string, bridge netlink.Link, ns netns.NsHandle) error {
+func addVeth(name string, ip netip.Addr, bridge netlink.Link, ns netns.NsHandle) error {
 	if err := deleteLink(name); err != nil { // what a crash left
 		return err
 	}
@@ -47,6 +47,8 @@ func addVeth(name string, bridge netlink.Link, ns netns.NsHandle) error {
 		PeerName:      "eth0",
 		PeerNamespace: netlink.NsFd(ns),
 		PeerMTU:       uint32(bridge.Attrs().MTU),
+		// The next pod with this address has this MAC as well: the node remembers them together, for up to a minute.
+		PeerHardwareAddr: hardwareAddr(0x0a, ip),
 	}
 	if err := netlink.LinkAdd(veth); err != nil {
 		return fmt.Errorf("adding veth %s: %w", name, err)

@@ -266,6 +266,46 @@ func TestPodsReachEachOther(t *testing.T) {
 	}
 }
 
+// TestReusedAddress: the node speaks to a pod at once whose address another one had before it.
+func TestReusedAddress(t *testing.T) {
+	m := twoMachines(t, netip.MustParsePrefix("10.89.0.11/24"), netip.MustParsePrefix("10.89.0.12/24"))[0]
+	first := m.setup(sandbox.Spec{UID: "first", Hostname: "first"})
+	m.setup(sandbox.Spec{UID: "other", Hostname: "other"}) // a bridge without any pod forgets everything
+	listen(t, first, 80)
+	ask(t, m.ns, first.IPs[0]+":80")
+	within(t, m.ns, func() error { return m.net.Teardown(context.Background(), "first") })
+	m.net.addresses = &addressBook{dir: m.net.addresses.dir} // the agent starts again
+
+	second := m.setup(sandbox.Spec{UID: "second", Hostname: "second"})
+	if second.IPs[0] != first.IPs[0] {
+		t.Fatalf("the second pod has %s, want %s again", second.IPs[0], first.IPs[0])
+	}
+	ns, err := netns.GetFromPath(second.NetNSPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	var mac string
+	within(t, ns, func() error {
+		eth0, err := netlink.LinkByName("eth0")
+		if err == nil {
+			mac = eth0.Attrs().HardwareAddr.String()
+		}
+		return err
+	})
+	within(t, m.ns, func() error {
+		known, err := netlink.NeighList(0, netlink.FAMILY_V4)
+		for _, n := range known {
+			if n.IP.String() == second.IPs[0] && n.HardwareAddr.String() != mac {
+				err = fmt.Errorf("the node takes %s for %s, and it is %s", second.IPs[0], n.HardwareAddr, mac)
+			}
+		}
+		return err
+	})
+	listen(t, second, 80)
+	ask(t, m.ns, second.IPs[0]+":80")
+}
+
 func TestSetupIsIdempotentAndTeardownComplete(t *testing.T) {
 	ms := twoMachines(t, netip.MustParsePrefix("10.89.0.11/24"), netip.MustParsePrefix("10.89.0.12/24"))
 	m := ms[0]
