@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,12 +49,14 @@ type cluster struct {
 	nodes     map[string]*machine
 	cache     string // kubectl's own, of discovery
 	manifest  string // the file that kubectl applies
+	gauges    sync.Map // what somebody measures outside of the cluster, by name
 }
 
 // machine is a node that runs.
 type machine struct {
-	stop  context.CancelFunc
-	ended chan error
+	processes *hollow.Runtime
+	stop      context.CancelFunc
+	ended     chan error
 }
 
 // start makes a cluster without nodes. It must be called in a synctest bubble.
@@ -65,7 +70,7 @@ func start(t *testing.T, seed uint64) *cluster {
 		cfg.Rand, cfg.Rest.UID = c.chance.sequence("apiserver"), c.chance.uid
 	}))
 	c.run(auth.UserControllerManager, func(transport client.Transport, informers *client.Informers) (func(context.Context) error, error) {
-		return controllers.New(transport, informers, controllers.Config{
+		return controllers.New(metered{transport, &c.gauges}, informers, controllers.Config{
 			Rand: c.chance.jitter("controllers"), Logger: quiet, Decisions: c.decisions,
 			RootCA: []byte("pem"), ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16"),
 		}).Run, nil
@@ -131,7 +136,7 @@ func (c *cluster) boot(name string) error {
 	transport := distant{c.server.Client(user), c.chance, user.Name}
 	informers := clienttest.NewInformersWith(c.t, transport, c.clientConfig(name))
 	parts, simulated := hollow.Parts(clock.RealClock{})
-	parts.Runtime = stingy{simulated}
+	parts.Runtime = trouble{simulated}
 	dir := c.t.TempDir()
 	config := hollow.NodeConfig()
 	config.Annotations = map[string]string{claims.LocalPathRoot: "/volumes"}
@@ -146,7 +151,7 @@ func (c *cluster) boot(name string) error {
 		NodeName: name, Loop: reconcile.Config{Rand: c.chance.jitter(name + "/volumes"), Logger: quiet},
 	})
 	ctx, stop := context.WithCancel(context.Background())
-	m := &machine{stop: stop, ended: make(chan error, 1)}
+	m := &machine{processes: simulated, stop: stop, ended: make(chan error, 1)}
 	go func() { m.ended <- together(informers.Run, agent.Run, remover.Run)(ctx) }()
 	c.nodes[name] = m
 	return nil
@@ -164,13 +169,63 @@ func (c *cluster) kill(name string) error {
 	return nil
 }
 
-// stingy is a runtime that cannot pull every image.
-type stingy struct{ *hollow.Runtime }
+// exit ends the container of a pod, as its process might: of the first that runs and whose name begins so.
+func (c *cluster) exit(prefix string, code int) error {
+	end := func() error { return fmt.Errorf("nothing runs in %s", prefix) }
+	first := ""
+	for _, m := range c.nodes {
+		all, err := m.processes.Containers(context.Background())
+		if err != nil {
+			return err
+		}
+		for _, at := range all {
+			if strings.HasPrefix(at.PodName, prefix) && at.State == container.StateRunning && (first == "" || at.PodName < first) {
+				first, end = at.PodName, func() error { return m.processes.Exit(at.ID, code) }
+			}
+		}
+	}
+	return end()
+}
+
+// trouble is a runtime that cannot pull every image, and on which not all that runs is well.
+type trouble struct{ *hollow.Runtime }
+
+// Exec fails in containers of images called sick/…, as their probes do then.
+func (s trouble) Exec(ctx context.Context, id string, req container.ExecRequest) (int, error) {
+	all, err := s.Containers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, at := range all {
+		if at.ID == id && strings.HasPrefix(at.Image, "sick/") {
+			return 1, nil
+		}
+	}
+	return s.Runtime.Exec(ctx, id, req)
+}
 
 // Pull fails for images called missing/….
-func (s stingy) Pull(ctx context.Context, req container.PullRequest) (container.Image, error) {
+func (s trouble) Pull(ctx context.Context, req container.PullRequest) (container.Image, error) {
 	if strings.HasPrefix(req.Ref, "missing/") {
 		return container.Image{}, fmt.Errorf("pulling %s: %w", req.Ref, container.ErrImageNotFound)
 	}
 	return s.Runtime.Pull(ctx, req)
+}
+
+// metered is a transport that finds external.metrics.k8s.io behind the API server.
+type metered struct {
+	client.Transport
+	gauges *sync.Map
+}
+
+// Raw reads a gauge.
+func (m metered) Raw(ctx context.Context, at string, query url.Values) ([]byte, error) {
+	if !strings.HasPrefix(at, "/apis/external.metrics.k8s.io/") {
+		return m.Transport.Raw(ctx, at, query)
+	}
+	value, ok := m.gauges.Load(path.Base(at))
+	if !ok {
+		return nil, fmt.Errorf("nobody measures %s", path.Base(at))
+	}
+	return fmt.Appendf(nil, `{"items":[{"metricName":%q,"value":%q}]}`, path.Base(at), value), nil
 }

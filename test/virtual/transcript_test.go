@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,6 +17,7 @@ import (
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 
+	"github.com/miniorch/miniorch/cli/rollout"
 	"github.com/miniorch/miniorch/pkg/decision"
 )
 
@@ -111,6 +113,14 @@ func (c *cluster) do(args []string, input string) string {
 			}
 		}
 		c.tick(100 * time.Millisecond)
+	case "exit": // a pod's process ends: exit POD-PREFIX CODE
+		var code int
+		if code, err = strconv.Atoi(args[2]); err == nil {
+			err = c.exit(args[1], code)
+		}
+		c.tick(100 * time.Millisecond)
+	case "measure": // what an external metric is from now on: measure NAME VALUE
+		c.gauges.Store(args[1], args[2])
 	case "decisions":
 		out = c.printDecisions(args[1:])
 	case "history":
@@ -152,6 +162,9 @@ func (c *cluster) kubectl(args ...string) string {
 		Arguments: append([]string{"kubectl"}, args...), ConfigFlags: flags,
 		IOStreams: genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &out},
 	})
+	if verb, _, err := root.Find([]string{"rollout"}); err == nil {
+		verb.AddCommand(rollout.NewCommands(flags, genericiooptions.IOStreams{Out: &out, ErrOut: &out})...) // miniorchctl's own
+	}
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&out)
