@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/miniorch/miniorch/apiserver/auth"
+	"github.com/miniorch/miniorch/apiserver/managedfields"
 	"github.com/miniorch/miniorch/apiserver/registry"
 	"github.com/miniorch/miniorch/apiserver/registry/core"
 	"github.com/miniorch/miniorch/apiserver/rest"
@@ -43,6 +44,7 @@ func New(store storage.Store, cfg Config) (*Server, error) {
 		cfg.Tokens.Bind(s.registry)
 	}
 	s.handler = s.routes()
+	managedfields.Schema() // the first write would have to wait for it
 	return s, nil
 }
 

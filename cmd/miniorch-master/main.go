@@ -63,11 +63,12 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer unlock()
-	store, err := openStore(ctx, o, logger)
+	store, err := openStore(o, logger)
 	if err != nil {
 		return err
 	}
 	defer store.close()
+	// While etcd elects itself a leader, there is time for all that does not need it.
 	security, err := apiserver.OpenSecurity(apiserver.SecurityConfig{Dir: filepath.Join(o.DataDir, "pki"), Hosts: o.hosts()})
 	if err != nil {
 		return err
@@ -81,6 +82,9 @@ func run(ctx context.Context, o options) error {
 	why.leases = server.Client(auth.User{Name: auth.UserScheduler, Groups: []string{auth.GroupAuthenticated}})
 	if err := security.WriteAdminKubeconfig(filepath.Join(o.DataDir, "admin.kubeconfig"), o.url(listener), "miniorch"); err != nil {
 		return fmt.Errorf("writing the administrator's kubeconfig: %w", err)
+	}
+	if err := store.ready(ctx); err != nil {
+		return err
 	}
 
 	group, ctx := errgroup.WithContext(ctx)

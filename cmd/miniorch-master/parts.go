@@ -46,6 +46,8 @@ const etcdPatience = 5 * time.Second
 // openedStore is the store with what ends with it.
 type openedStore struct {
 	storage.Store
+	// ready returns when the store answers; until then it may be elected or looked for.
+	ready   func(context.Context) error
 	failed  <-chan error    // of the embedded etcd; nil for an external one
 	stopped <-chan struct{} // likewise
 	// maintain looks after the embedded etcd's file; nil for an external one.
@@ -54,22 +56,23 @@ type openedStore struct {
 }
 
 // openStore starts the embedded etcd or connects to the external one.
-func openStore(ctx context.Context, o options, logger *slog.Logger) (openedStore, error) {
+func openStore(o options, logger *slog.Logger) (openedStore, error) {
 	if len(o.Etcd.Servers) > 0 {
 		c, err := etcd.DialExternal(o.Etcd.Servers, o.Etcd.Cert, o.Etcd.Key, o.Etcd.CA)
 		if err != nil {
 			return openedStore{}, fmt.Errorf("connecting to etcd (--etcd-servers): %w", err)
 		}
 		opened := openedStore{Store: etcd.New(c, etcd.Config{}), close: func() { c.Close() }}
-		return opened, opened.reach(ctx, o.Etcd.Servers, logger)
+		opened.ready = func(ctx context.Context) error { return opened.reach(ctx, o.Etcd.Servers, logger) }
+		return opened, nil
 	}
-	e, err := etcd.StartEmbedded(ctx, etcd.EmbeddedConfig{
+	e, err := etcd.LaunchEmbedded(etcd.EmbeddedConfig{
 		DataDir: filepath.Join(o.DataDir, "etcd"), Name: o.Name, QuotaBytes: o.Etcd.QuotaBytes, Logger: logger,
 	})
 	if err != nil {
 		return openedStore{}, fmt.Errorf("starting etcd in %s: %w", filepath.Join(o.DataDir, "etcd"), err)
 	}
-	return openedStore{Store: etcd.New(e.Client(), etcd.Config{}), failed: e.Err(), stopped: e.Stopped(), maintain: e.Maintain, close: func() {
+	return openedStore{Store: etcd.New(e.Client(), etcd.Config{}), ready: e.Wait, failed: e.Err(), stopped: e.Stopped(), maintain: e.Maintain, close: func() {
 		if err := e.Close(); err != nil {
 			logger.Error("closing etcd", "err", err)
 		}

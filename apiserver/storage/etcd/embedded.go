@@ -65,6 +65,20 @@ type Embedded struct {
 
 // StartEmbedded starts a member and returns when it serves.
 func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (*Embedded, error) {
+	e, err := LaunchEmbedded(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Wait(ctx); err != nil {
+		_ = e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// LaunchEmbedded starts a member and leaves it to find itself a leader; Wait returns when it
+// serves.
+func LaunchEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 	ec, err := cfg.embed()
 	if err != nil {
 		return nil, fmt.Errorf("configuring etcd: %w", err)
@@ -76,21 +90,26 @@ func StartEmbedded(ctx context.Context, cfg EmbeddedConfig) (*Embedded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting etcd: %w", err)
 	}
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	return &Embedded{etcd: e, client: v3client.New(e.Server), quota: ec.QuotaBackendBytes, logger: logger}, nil
+}
+
+// Wait returns when the member serves.
+func (e *Embedded) Wait(ctx context.Context) error {
+	var err error
 	select {
-	case <-e.Server.ReadyNotify():
-		logger := cfg.Logger
-		if logger == nil {
-			logger = slog.Default()
-		}
-		return &Embedded{etcd: e, client: v3client.New(e.Server), quota: ec.QuotaBackendBytes, logger: logger}, nil
+	case <-e.etcd.Server.ReadyNotify():
+		return nil
 	case <-ctx.Done():
 		err = ctx.Err()
-	case err = <-e.Err():
-	case <-e.Server.StopNotify():
+	case err = <-e.etcd.Err():
+	case <-e.etcd.Server.StopNotify():
 		err = errors.New("it stopped")
 	}
-	e.Close()
-	return nil, fmt.Errorf("waiting for etcd to serve: %w", err)
+	return fmt.Errorf("waiting for etcd to serve: %w", err)
 }
 
 // snapshotCount is after how many writes raft's log is cut. A restart replays the log since
