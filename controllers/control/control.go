@@ -4,11 +4,13 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
@@ -56,6 +58,20 @@ func (c Config) Eventf(obj api.Object, eventType, reason, format string, args ..
 // HeldBack tells users that most of what belongs to obj would have gone, and that a consistent read said otherwise.
 func (c Config) HeldBack(obj api.Object, remove, existing int, what string, confirmed fmt.Stringer) {
 	c.Eventf(obj, corev1.EventTypeWarning, "DeletionHeldBack", "%s", brake.Message(remove, existing, what, confirmed.String()))
+}
+
+// WriteStatus stores an object with another status, which set gives it, unless it is the same. An object
+// that is gone needs none.
+func WriteStatus[T api.Object, S any](ctx context.Context, c client.Client[T], obj T, was, is S, set func(changed T)) error {
+	if equality.Semantic.DeepEqual(was, is) {
+		return nil
+	}
+	changed := obj.DeepCopyObject().(T)
+	set(changed)
+	if _, err := c.UpdateStatus(ctx, changed); err != nil {
+		return IgnoreGone(fmt.Errorf("writing the status: %w", err))
+	}
+	return nil
 }
 
 // Apply runs a plan's effects and adds the decision record: component, the object and

@@ -49,26 +49,12 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	c.loop = reconcile.New("cronjob", c, c.cfg.Loop(4))
 	ownership.Index(c.jobs)
 	reconcile.Watch(c.loop, c.cronJobs, reconcile.KeyOf)
-	reconcile.Watch(c.loop, c.jobs, keysOfJob)
+	reconcile.Watch(c.loop, c.jobs, ownership.Concern[*batchv1.Job]{Kind: kind}.Keys)
 	return c
 }
 
 // Run reconciles until ctx ends.
 func (c *Controller) Run(ctx context.Context) error { return c.loop.Run(ctx) }
-
-// keysOfJob maps a job's change to the CronJob that made it.
-func keysOfJob(old, j *batchv1.Job) []reconcile.Key {
-	var keys []reconcile.Key
-	for _, one := range []*batchv1.Job{old, j} {
-		if one == nil {
-			continue
-		}
-		if ref := metav1.GetControllerOfNoCopy(one); ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
-			keys = append(keys, reconcile.Key{Namespace: one.Namespace, Name: ref.Name})
-		}
-	}
-	return slices.Compact(keys)
-}
 
 // Reconcile starts what is due and tidies up.
 func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcile.Result, error) {

@@ -2,10 +2,8 @@ package daemonset
 
 import (
 	"context"
-	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/controllers/control"
@@ -63,13 +61,5 @@ func (p *Plan) countCollision() {
 
 // writeStatus stores the status if it changed.
 func (c *Controller) writeStatus(ctx context.Context, set *appsv1.DaemonSet, status appsv1.DaemonSetStatus) error {
-	if equality.Semantic.DeepEqual(set.Status, status) {
-		return nil
-	}
-	changed := set.DeepCopy()
-	changed.Status = status
-	if _, err := c.set.UpdateStatus(ctx, changed); err != nil {
-		return control.IgnoreGone(fmt.Errorf("writing the status: %w", err))
-	}
-	return nil
+	return control.WriteStatus(ctx, c.set, set, set.Status, status, func(changed *appsv1.DaemonSet) { changed.Status = status })
 }

@@ -11,10 +11,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/miniorch/miniorch/controllers/brake"
 	"github.com/miniorch/miniorch/controllers/control"
@@ -51,7 +49,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	c.loop = reconcile.New("deployment", c, c.cfg.Loop(4))
 	ownership.Index(c.sets)
 	reconcile.Watch(c.loop, c.deployments, reconcile.KeyOf)
-	reconcile.Watch(c.loop, c.sets, c.keysOfSet)
+	reconcile.Watch(c.loop, c.sets, ownership.Concern[*appsv1.ReplicaSet]{Kind: kind, Adopters: c.adopters}.Keys)
 	return c
 }
 
@@ -112,37 +110,10 @@ func (c *Controller) confirm(ctx context.Context, o observed) (observed, error) 
 
 // writeStatus stores the status if it changed.
 func (c *Controller) writeStatus(ctx context.Context, d *appsv1.Deployment, status appsv1.DeploymentStatus) error {
-	if equality.Semantic.DeepEqual(d.Status, status) {
-		return nil
-	}
-	changed := d.DeepCopy()
-	changed.Status = status
-	if _, err := c.deployment.UpdateStatus(ctx, changed); err != nil {
-		return control.IgnoreGone(fmt.Errorf("writing the status: %w", err))
-	}
-	return nil
+	return control.WriteStatus(ctx, c.deployment, d, d.Status, status, func(changed *appsv1.Deployment) { changed.Status = status })
 }
 
-// keysOfSet maps a set's change to the Deployments that it concerns: its controllers before
-// and after, or those that would adopt it.
-func (c *Controller) keysOfSet(old, rs *appsv1.ReplicaSet) []reconcile.Key {
-	var keys []reconcile.Key
-	for _, obj := range []*appsv1.ReplicaSet{old, rs} {
-		if obj == nil {
-			continue
-		}
-		if ref := metav1.GetControllerOfNoCopy(obj); ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
-			keys = append(keys, reconcile.Key{Namespace: obj.Namespace, Name: ref.Name})
-		}
-	}
-	if rs == nil || metav1.GetControllerOfNoCopy(rs) != nil {
-		return keys
-	}
-	for _, d := range c.deployments.List(rs.Namespace, nil) {
-		selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-		if err == nil && !selector.Empty() && selector.Matches(labels.Set(rs.Labels)) {
-			keys = append(keys, reconcile.Key{Namespace: d.Namespace, Name: d.Name})
-		}
-	}
-	return keys
+// adopters returns the Deployments that would adopt an orphaned set.
+func (c *Controller) adopters(rs *appsv1.ReplicaSet) []reconcile.Key {
+	return ownership.Adopters(c.deployments.List(rs.Namespace, nil), func(d *appsv1.Deployment) *metav1.LabelSelector { return d.Spec.Selector }, rs)
 }

@@ -8,11 +8,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/miniorch/miniorch/controllers/control"
 	"github.com/miniorch/miniorch/pkg/client"
-	"github.com/miniorch/miniorch/pkg/reconcile"
 )
 
 // ErrCollision says that a revision's name belongs to something else: the owner's status is to
@@ -56,17 +54,4 @@ func create(ctx context.Context, revisions client.Client[*appsv1.ControllerRevis
 		return nil // the view is stale
 	}
 	return fmt.Errorf("creating revision %q: %w", r.Name, ErrCollision)
-}
-
-// KeyOf maps a revision's change to its owner, if that is of this kind.
-func KeyOf(kind schema.GroupVersionKind) func(old, r *appsv1.ControllerRevision) []reconcile.Key {
-	return func(old, r *appsv1.ControllerRevision) []reconcile.Key {
-		if r == nil {
-			r = old
-		}
-		if ref := metav1.GetControllerOfNoCopy(r); ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
-			return []reconcile.Key{{Namespace: r.Namespace, Name: ref.Name}}
-		}
-		return nil
-	}
 }

@@ -7,7 +7,6 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/miniorch/miniorch/controllers/control"
@@ -62,13 +61,5 @@ func (c *Controller) remember(a *autoscalingv2.HorizontalPodAutoscaler, m memory
 }
 
 func (c *Controller) writeStatus(ctx context.Context, a *autoscalingv2.HorizontalPodAutoscaler, status autoscalingv2.HorizontalPodAutoscalerStatus) error {
-	if equality.Semantic.DeepEqual(a.Status, status) {
-		return nil
-	}
-	changed := a.DeepCopy()
-	changed.Status = status
-	if _, err := c.autoscaler.UpdateStatus(ctx, changed); err != nil {
-		return control.IgnoreGone(fmt.Errorf("writing the status: %w", err))
-	}
-	return nil
+	return control.WriteStatus(ctx, c.autoscaler, a, a.Status, status, func(changed *autoscalingv2.HorizontalPodAutoscaler) { changed.Status = status })
 }

@@ -4,7 +4,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/miniorch/miniorch/controllers/ownership"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -31,54 +30,20 @@ func (c *Controller) forget(old, j *batchv1.Job) {
 
 // adopters returns the jobs that would adopt an orphaned pod: those that still run.
 func (c *Controller) adopters(p *corev1.Pod) []reconcile.Key {
-	var keys []reconcile.Key
-	for _, j := range c.jobs.List(p.Namespace, nil) {
+	return ownership.Adopters(c.jobs.List(p.Namespace, nil), func(j *batchv1.Job) *metav1.LabelSelector {
 		if j.DeletionTimestamp != nil || api.IsJobFinished(j) || !ours(j) {
-			continue
+			return nil
 		}
-		selector, err := metav1.LabelSelectorAsSelector(j.Spec.Selector)
-		if err == nil && !selector.Empty() && selector.Matches(labels.Set(p.Labels)) {
-			keys = append(keys, reconcile.Key{Namespace: j.Namespace, Name: j.Name})
-		}
-	}
-	return keys
+		return j.Spec.Selector
+	}, p)
 }
 
-// keysOfPod maps a pod's change to the jobs that it concerns, and settles expectations.
-func (c *Controller) keysOfPod(old, p *corev1.Pod) []reconcile.Key {
-	var keys []reconcile.Key
-	if old != nil {
-		if key, ok := controllerKey(old); ok {
-			keys = append(keys, key)
-			if p == nil || (p.DeletionTimestamp != nil && old.DeletionTimestamp == nil) || p.UID != old.UID {
-				c.expect.Deleted(key, old.UID)
-			}
-		}
+// concern maps a pod's change to the jobs that it concerns, and settles expectations.
+func (c *Controller) concern() ownership.Concern[*corev1.Pod] {
+	return ownership.Concern[*corev1.Pod]{
+		Kind: kind, Expect: c.expect, Adopters: c.adopters,
+		See: func(p *corev1.Pod, ref metav1.OwnerReference) {
+			c.seen.See(sequence(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: ref.Name, UID: ref.UID}}), ref.UID, p.Name, !c.pods.Synced())
+		},
 	}
-	if p == nil {
-		return keys
-	}
-	if key, ok := controllerKey(p); ok {
-		ref := metav1.GetControllerOfNoCopy(p)
-		c.seen.See(sequence(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: ref.Name, UID: ref.UID}}), ref.UID, p.Name, !c.pods.Synced())
-		if old == nil || old.UID != p.UID {
-			c.expect.Created(key)
-			if p.DeletionTimestamp != nil {
-				c.expect.Deleted(key, p.UID)
-			}
-		}
-		return append(keys, key)
-	}
-	if metav1.GetControllerOfNoCopy(p) == nil && p.DeletionTimestamp == nil {
-		keys = append(keys, c.adopters(p)...)
-	}
-	return keys
-}
-
-func controllerKey(p *corev1.Pod) (reconcile.Key, bool) {
-	ref := metav1.GetControllerOfNoCopy(p)
-	if ref == nil || ref.Kind != kind.Kind || ref.APIVersion != kind.GroupVersion().String() {
-		return reconcile.Key{}, false
-	}
-	return reconcile.Key{Namespace: p.Namespace, Name: ref.Name}, true
 }

@@ -74,8 +74,9 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	ownership.Index(c.pods)
 	c.jobs.Handle(c.forget)
 	reconcile.Watch(c.loop, c.jobs, reconcile.KeyOf)
+	concern := c.concern()
 	c.pods.Handle(func(old, p *corev1.Pod) {
-		for _, key := range c.keysOfPod(old, p) {
+		for _, key := range concern.Keys(old, p) {
 			c.loop.EnqueueAfter(key, batch)
 		}
 	})

@@ -27,7 +27,7 @@ func newStrays(c *Controller) *strays {
 		if p == nil || !tracked(p) {
 			return nil
 		}
-		if key, ok := controllerKey(p); ok {
+		if key, ok := ownership.OwnerOf(kind, p); ok {
 			if j, there := c.jobs.Get(key.Namespace, key.Name); there && metav1.IsControlledBy(p, j) {
 				return nil
 			}
@@ -67,7 +67,7 @@ func (s *strays) whyStray(ctx context.Context, p *corev1.Pod) (string, error) {
 		}
 		return "nobody controls it", nil
 	}
-	key, ours := controllerKey(p)
+	key, ours := ownership.OwnerOf(kind, p)
 	if !ours {
 		return "its controller is no job", nil
 	}

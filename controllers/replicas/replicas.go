@@ -70,7 +70,7 @@ func New[O api.Object](t client.Transport, informers *client.Informers, shape Sh
 	ownership.Index(c.sets)
 	c.sets.Handle(c.forget)
 	reconcile.Watch(c.loop, c.sets, reconcile.KeyOf)
-	reconcile.Watch(c.loop, c.pods, c.keysOfPod)
+	reconcile.Watch(c.loop, c.pods, c.concern().Keys)
 	return c
 }
 

@@ -18,29 +18,16 @@ func (c *Controller) forget(old, set *appsv1.StatefulSet) {
 	}
 }
 
-// keysOfPod maps a pod's change to the sets that it concerns: its controllers before and after, or
-// the one that would adopt it.
-func (c *Controller) keysOfPod(old, p *corev1.Pod) []reconcile.Key {
-	var keys []reconcile.Key
-	for _, obj := range []*corev1.Pod{old, p} {
-		if obj == nil {
-			continue
-		}
-		if ref := metav1.GetControllerOfNoCopy(obj); ref != nil && ref.Kind == kind.Kind && ref.APIVersion == kind.GroupVersion().String() {
-			keys = append(keys, reconcile.Key{Namespace: obj.Namespace, Name: ref.Name})
-		}
-	}
-	if p == nil || metav1.GetControllerOfNoCopy(p) != nil {
-		return keys
-	}
+// adopter returns the set that would adopt an orphaned pod: the one that it is named for.
+func (c *Controller) adopter(p *corev1.Pod) []reconcile.Key {
 	at := strings.LastIndexByte(p.Name, '-')
 	if at < 0 {
-		return keys
+		return nil
 	}
 	if set, ok := c.sets.Get(p.Namespace, p.Name[:at]); ok && adopts(set, p) {
-		keys = append(keys, reconcile.Key{Namespace: set.Namespace, Name: set.Name})
+		return []reconcile.Key{{Namespace: set.Namespace, Name: set.Name}}
 	}
-	return keys
+	return nil
 }
 
 func adopts(set *appsv1.StatefulSet, p *corev1.Pod) bool {

@@ -68,8 +68,8 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 	ownership.Index(c.revisions)
 	c.sets.Handle(c.forget)
 	reconcile.Watch(c.loop, c.sets, reconcile.KeyOf)
-	reconcile.Watch(c.loop, c.pods, c.keysOfPod)
-	reconcile.Watch(c.loop, c.revisions, history.KeyOf(kind))
+	reconcile.Watch(c.loop, c.pods, ownership.Concern[*corev1.Pod]{Kind: kind, Adopters: c.adopter}.Keys)
+	reconcile.Watch(c.loop, c.revisions, ownership.Concern[*appsv1.ControllerRevision]{Kind: kind}.Keys)
 	reconcile.Watch(c.loop, c.claims, c.keysOfClaim)
 	return c
 }

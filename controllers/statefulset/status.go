@@ -2,11 +2,9 @@ package statefulset
 
 import (
 	"context"
-	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/controllers/control"
@@ -62,13 +60,5 @@ func (p *Plan) countCollision() {
 
 // writeStatus stores the status if it changed.
 func (c *Controller) writeStatus(ctx context.Context, set *appsv1.StatefulSet, status appsv1.StatefulSetStatus) error {
-	if equality.Semantic.DeepEqual(set.Status, status) {
-		return nil
-	}
-	changed := set.DeepCopy()
-	changed.Status = status
-	if _, err := c.set.UpdateStatus(ctx, changed); err != nil {
-		return control.IgnoreGone(fmt.Errorf("writing the status: %w", err))
-	}
-	return nil
+	return control.WriteStatus(ctx, c.set, set, set.Status, status, func(changed *appsv1.StatefulSet) { changed.Status = status })
 }
