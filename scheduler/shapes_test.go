@@ -27,6 +27,7 @@ type shape struct {
 	churn  bool // a node comes or goes with each hundredth pod
 	onFull bool // the nodes are full of less important pods
 	gated  int  // so many wait for a gate meanwhile
+	api    bool // measured through the API too
 }
 
 func plainPod(i int) *corev1.Pod {
@@ -50,19 +51,19 @@ func spreadOver(key string, when corev1.UnsatisfiableConstraintAction, skew int3
 
 func shapes() []shape {
 	return []shape{
-		{name: "Basic", pod: plainPod},
+		{name: "Basic", api: true, pod: plainPod},
 		{name: "PodAntiAffinity", pod: colored("green", func(p *corev1.Pod, t corev1.PodAffinityTerm) {
 			t.TopologyKey = corev1.LabelHostname
 			p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{t}}}
 		})},
-		{name: "PodAntiAffinityOfMany", pod: func(i int) *corev1.Pod { // StatefulSets of three: each pod has labels of its own
+		{name: "PodAntiAffinityOfMany", api: true, pod: func(i int) *corev1.Pod { // StatefulSets of three: each pod has labels of its own
 			return colored(fmt.Sprint("set-", i/3%300), func(p *corev1.Pod, t corev1.PodAffinityTerm) {
 				p.Labels = map[string]string{"color": p.Labels["color"], "name": p.Name}
 				t.TopologyKey = corev1.LabelHostname
 				p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{t}}}
 			})(i)
 		}},
-		{name: "PodAffinity", pod: colored("blue", func(p *corev1.Pod, t corev1.PodAffinityTerm) {
+		{name: "PodAffinity", api: true, pod: colored("blue", func(p *corev1.Pod, t corev1.PodAffinityTerm) {
 			t.TopologyKey = corev1.LabelTopologyZone
 			p.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{t}}}
 		})},
@@ -70,16 +71,16 @@ func shapes() []shape {
 			t.TopologyKey = corev1.LabelHostname
 			p.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1, PodAffinityTerm: t}}}}
 		})},
-		{name: "PreferredPodAntiAffinity", pod: colored("yellow", func(p *corev1.Pod, t corev1.PodAffinityTerm) {
+		{name: "PreferredPodAntiAffinity", api: true, pod: colored("yellow", func(p *corev1.Pod, t corev1.PodAffinityTerm) {
 			t.TopologyKey = corev1.LabelHostname
 			p.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1, PodAffinityTerm: t}}}}
 		})},
 		{name: "NodeAffinity", pod: func(i int) *corev1.Pod {
 			return sample.With(plainPod(i), func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelTopologyZone: "zone1"} })
 		}},
-		{name: "TopologySpreading", pod: spreadOver(corev1.LabelTopologyZone, corev1.DoNotSchedule, 5)},
+		{name: "TopologySpreading", api: true, pod: spreadOver(corev1.LabelTopologyZone, corev1.DoNotSchedule, 5)},
 		{name: "TopologySpreadingHosts", pod: spreadOver(corev1.LabelHostname, corev1.DoNotSchedule, 1)},
-		{name: "PreferredTopologySpreading", pod: spreadOver(corev1.LabelTopologyZone, corev1.ScheduleAnyway, 5)},
+		{name: "PreferredTopologySpreading", api: true, pod: spreadOver(corev1.LabelTopologyZone, corev1.ScheduleAnyway, 5)},
 		{name: "Mixed", before: colored("green", func(*corev1.Pod, corev1.PodAffinityTerm) {}), pod: mixed},
 		{name: "Strangers", pod: func(i int) *corev1.Pod { // each pod requests something else
 			return sample.Pod(fmt.Sprint("p", i), "cpu", fmt.Sprint(i%200+1, "m"), "memory", fmt.Sprint(i%199+1, "Mi"))

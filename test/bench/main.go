@@ -38,6 +38,7 @@ var sections = []section{
 	{"api", "creates and lists over HTTP, beside etcd alone", (*bench).ownAPI},
 	{"watchers", "thousands of watchers", (*bench).watchers},
 	{"hollow", "scheduling onto 1,000 simulated nodes, and quiet with 10,000 pods", (*bench).hollow},
+	{"shapes", "scheduling in many shapes, at 500 and 5,000 nodes and through the API", (*bench).shapes},
 	{"workloads", "Deployments, StatefulSets and Jobs on simulated nodes, collection of 10,000 objects", (*bench).workloads},
 	{"pods", "real pods, beside containerd alone", (*bench).realPods},
 }
