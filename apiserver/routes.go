@@ -78,26 +78,29 @@ func (s *Server) discoveryRoutes(h *handlers.Handler) {
 	}
 	d := discovery.New(s.registry.Descriptors, address)
 	h.Handle("/", reading(d.Index("/livez", "/readyz", "/healthz", "/metrics", "/openapi/v2", "/openapi/v3", "/version")))
-	h.Handle("/api", reading(d.Root))
-	h.Handle("/apis", reading(d.Groups))
-	h.Handle("/version", reading(d.ServeVersion))
-	h.Handle("/api/{version}", reading(func(w http.ResponseWriter, r *http.Request) {
+	h.Handle("/api"+orSlash, reading(d.Root))
+	h.Handle("/apis"+orSlash, reading(d.Groups))
+	h.Handle("/version"+orSlash, reading(d.ServeVersion))
+	h.Handle("/api/{version}"+orSlash, reading(func(w http.ResponseWriter, r *http.Request) {
 		if !d.Resources(w, r, schema.GroupVersion{Version: mux.Vars(r)["version"]}) {
 			handlers.NotFound(w, r)
 		}
 	}))
-	h.Handle("/apis/{group}", reading(func(w http.ResponseWriter, r *http.Request) {
+	h.Handle("/apis/{group}"+orSlash, reading(func(w http.ResponseWriter, r *http.Request) {
 		if !d.Group(w, r, mux.Vars(r)["group"]) {
 			handlers.NotFound(w, r)
 		}
 	}))
-	h.Handle("/apis/{group}/{version}", reading(func(w http.ResponseWriter, r *http.Request) {
+	h.Handle("/apis/{group}/{version}"+orSlash, reading(func(w http.ResponseWriter, r *http.Request) {
 		vars := mux.Vars(r)
 		if !d.Resources(w, r, schema.GroupVersion{Group: vars["group"], Version: vars["version"]}) {
 			handlers.NotFound(w, r)
 		}
 	}))
 }
+
+// orSlash ends a path that may have a slash behind it: people type it so.
+const orSlash = "{slash:/?}"
 
 // reading lets only GET and HEAD through.
 func reading(next http.HandlerFunc) http.Handler {

@@ -165,8 +165,8 @@ func TestStrangers(t *testing.T) {
 	liar := must(c.security.CA.Issue(pki.Subject{Name: "bob", Groups: []string{auth.GroupNodes}, Client: true}))(t)
 	node := must(c.security.CA.Issue(pki.Subject{Name: "system:node:a", Groups: []string{auth.GroupNodes}, Client: true}))(t)
 	secret := []string{"/api/v1/namespaces", "/api/v1/secrets", "/metrics", "/debug/decisions", "/debug/pprof/", "/debug/pprof/profile?seconds=1", "/nothing"}
-	discovery := []string{"/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/openapi/v2", "/openapi/v3", "/openapi/v3/api/v1"}
-	open := []string{"/livez", "/readyz", "/healthz", "/version", "/livez/ping", "/readyz?verbose"}
+	discovery := []string{"/api", "/api/", "/apis", "/apis/", "/api/v1", "/api/v1/", "/apis/apps/", "/apis/apps/v1/", "/apis/apps", "/apis/apps/v1", "/openapi/v2", "/openapi/v3", "/openapi/v3/api/v1"}
+	open := []string{"/livez", "/readyz", "/healthz", "/version", "/version/", "/livez/ping", "/readyz?verbose"}
 	tests := []struct {
 		name   string
 		pair   *pki.Pair

@@ -90,14 +90,14 @@ func FuzzDeleteOptions(f *testing.F) {
 
 // patterns say what the paths of resources look like, in the router's language.
 var patterns = []string{
-	"/{watch:watch}/{resource}",
-	"/{watch:watch}/{resource}/{name}",
-	"/{watch:watch}/namespaces/{namespace}/{resource}",
-	"/{watch:watch}/namespaces/{namespace}/{resource}/{name}",
-	"/{resource}",
-	"/{resource}/{name}",
-	"/namespaces/{namespace}/{resource}",
-	"/namespaces/{namespace}/{resource}/{name}",
+	"/{watch:watch}/{resource}{slash:/?}",
+	"/{watch:watch}/{resource}/{name}{slash:/?}",
+	"/{watch:watch}/namespaces/{namespace}/{resource}{slash:/?}",
+	"/{watch:watch}/namespaces/{namespace}/{resource}/{name}{slash:/?}",
+	"/{resource}{slash:/?}",
+	"/{resource}/{name}{slash:/?}",
+	"/namespaces/{namespace}/{resource}{slash:/?}",
+	"/namespaces/{namespace}/{resource}/{name}{slash:/?}",
 	"/namespaces/{namespace}/{resource}/{name}/{subresource}",
 	"/{resource}/{name}/{subresource}",
 	"/namespaces/{namespace}/{resource:pods|services}/{name}/{subresource:proxy}{path:/.*}",
@@ -111,7 +111,7 @@ func FuzzPath(f *testing.F) {
 		"/api/v1/pods", "/api/v1/namespaces/a", "/api/v1/namespaces/a/pods", "/api/v1/namespaces/a/pods/b/status", "/api/v1/namespaces/a/status",
 		"/apis/apps/v1/namespaces/a/deployments/b/scale", "/api/v1/nodes/n/proxy/a//b/", "/api/v1/namespaces/a/services/b/proxy/", "/api/v1/namespaces/a/services/b/proxy",
 		"/api/v1/watch/pods", "/api/v1/watch/namespaces/a/pods/b", "/api/v1/watch/namespaces/a", "/api/v1/watch/namespaces/a/pods/b/status", "/api/v1/watch", "/apis/apps/v1/watch/nodes/a/proxy/b",
-		"/api/v1/namespaces/a/pods/b/log/x", "/api/v1/pods/b/proxy/x", "/api/v1/", "/api//pods", "/apis/apps/v1", "/apis//v1/pods", "/api/v1/namespaces//pods", "/api/v1/namespaces/",
+		"/api/v1/namespaces/a/pods/b/log/x", "/api/v1/pods/b/proxy/x", "/api/v1/", "/api//pods", "/apis/apps/v1", "/apis//v1/pods", "/api/v1/namespaces//pods", "/api/v1/namespaces/", "/api/v1/pods/", "/api/v1/pods//", "/api/v1/namespaces/a/", "/api/v1/namespaces/a/pods/b/", "/api/v1/namespaces/a/pods/b/status/", "/api/v1/watch/",
 		"/api/v1/pods/..", "/api/v1/pods/%2e%2e", "/api/v1/pods/a%2fb", "/api/v1/pods/%00", "/api/v1/pods/a%5cb", "/api/v1/pods/%25", "/api/v1/pods/%ff", "/api/v1/nodes/n/proxy/%2e%2e/x",
 	} {
 		f.Add(seed)

@@ -28,6 +28,8 @@ type target struct {
 //	[namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]], behind a proxy by any further path, or
 //	watch/[namespaces/NAMESPACE/]RESOURCE[/NAME], as clients of long ago ask for a watch
 //
+// One slash behind RESOURCE or NAME means nothing.
+//
 // ok is false for what cannot be one. What exists is looked up in the registry, so that
 // kinds can be added while the server runs.
 func splitTarget(path string) (t target, ok bool) {
@@ -43,19 +45,19 @@ func splitTarget(path string) (t target, ok bool) {
 	if t.version, rest, ok = strings.Cut(rest, "/"); !ok || t.version == "" {
 		return t, false
 	}
-	if below, asked := strings.CutPrefix(rest, "watch/"); asked {
+	if below, asked := strings.CutPrefix(rest, "watch/"); asked && below != "" {
 		t.watch, rest = true, below
 	}
 	if below, in := strings.CutPrefix(rest, "namespaces/"); in {
-		if namespace, inside, deeper := strings.Cut(below, "/"); deeper {
+		if namespace, inside, _ := strings.Cut(below, "/"); inside != "" {
 			if t.namespace, rest = namespace, inside; namespace == "" {
 				return t, false
 			}
 		}
 	}
-	for _, part := range []*string{&t.resource, &t.name, &t.subresource} {
+	for i, part := range []*string{&t.resource, &t.name, &t.subresource} {
 		var more bool
-		if *part, rest, more = strings.Cut(rest, "/"); *part == "" {
+		if *part, rest, more = strings.Cut(rest, "/"); *part == "" && (i == 0 || more) {
 			return t, false
 		} else if !more {
 			return t, !t.watch || t.subresource == ""
