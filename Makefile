@@ -13,7 +13,7 @@ export GOFLAGS     := $(GOFLAGS) -trimpath
 BUILD := $(GO) build -ldflags='-s -w'
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build up demo down test unified fuzz lint bench images clean
+.PHONY: help deps build up demo down test race unified fuzz lint bench images clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -50,6 +50,14 @@ fuzz: ## every fuzz target for FUZZTIME (5s) each; `make test` runs their seeds
 	  for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$dir/*_test.go); do \
 	    echo "$$dir $$target" && $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) > $$out 2>&1 || { cat $$out; exit 1; }; \
 	  done; done
+
+race: deps images ## every test under the race detector, one package at a time (as root; takes long)
+	@mkdir -p $(BIN)/race && ln -sfn ../images $(BIN)/race/images
+	@for program in miniorch-master miniorch-node miniorchctl; do \
+	  echo "building $(BIN)/race/$$program" && CGO_ENABLED=1 $(GO) build -race -o $(BIN)/race/$$program ./cmd/$$program || exit 1; done
+	CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 60m $$($(GO) list ./... | grep -v /test/e2e)
+	cd test/clients && CGO_ENABLED=1 $(GO) test -race -mod=mod -timeout 60m ./...
+	$(GO) test -timeout 60m -count 1 ./test/e2e -bin $(abspath $(BIN)/race)
 
 unified: build images ## what depends on cgroup v2, on a virtual machine that has nothing else (as root)
 	@BIN=$(abspath $(BIN)) test/unified/run.sh

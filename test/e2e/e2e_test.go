@@ -73,6 +73,7 @@ func TestCluster(t *testing.T) {
 	if ok {
 		w.connect(t)
 		w.scenarios(t)
+		t.Run("no data races", w.testRaces)
 	}
 	if t.Failed() {
 		w.dump(t)
@@ -172,6 +173,17 @@ func eventually(t *testing.T, waitingFor string, what func() error) {
 			t.Fatalf("still waiting for %s: %v", waitingFor, err)
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// testRaces: programs that look for data races (`make race`) have found none.
+func (w *world) testRaces(t *testing.T) {
+	for _, h := range w.Plan.Hosts {
+		log, err := os.ReadFile(h.Log)
+		check(t, err)
+		if at := bytes.Index(log, []byte("WARNING: DATA RACE")); at >= 0 {
+			t.Errorf("%s has\n%s", h.Log, log[at:min(len(log), at+8000)])
+		}
 	}
 }
 
