@@ -16,6 +16,7 @@ import (
 	"github.com/miniorch/miniorch/controllers/replicaset"
 	"github.com/miniorch/miniorch/pkg/api"
 	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/client/clienttest"
 )
 
 func (w *world) active() int {
@@ -32,7 +33,7 @@ func (w *world) active() int {
 // happens when leadership, which is a hint, is with two.
 func (w *world) leaders(n int, lag time.Duration, seed uint64) {
 	for i := range n {
-		w.Cleanup(w.Start(controllertest.NewLate(w.Admin, lag, seed*10+uint64(i)), makeReplicaSets))
+		w.Cleanup(w.Start(clienttest.NewLate(w.Admin, lag, seed*10+uint64(i)), makeReplicaSets))
 	}
 }
 

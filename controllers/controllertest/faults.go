@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/miniorch/miniorch/pkg/client"
+	"github.com/miniorch/miniorch/pkg/client/clienttest"
 )
 
 // Trial is a story that controllers are put through, and what of its end must be the same
@@ -137,7 +138,7 @@ func (tr Trial) flawless(w *World) cast {
 // killedOnce has the controllers die at the n-th write, and others go on. more becomes false
 // when there were fewer writes.
 func (tr Trial) killedOnce(w *World, n int, after bool, more *bool) cast {
-	m := NewMortal(w.As(), n, after)
+	m := clienttest.NewMortal(w.As(), n, after)
 	stop := w.Start(m, tr.Controllers...)
 	*more = false
 	return cast{
@@ -163,18 +164,18 @@ func (tr Trial) atRandom(w *World, leaders int, chance *rand.Rand) cast {
 		lag = 3 * time.Second
 	}
 	lag /= time.Duration(leaders * leaders * leaders)
-	current, stops := make([]*Mortal, leaders), make([]func(), leaders)
+	current, stops := make([]*clienttest.Mortal, leaders), make([]func(), leaders)
 	begin := func(i int) {
 		left, flaws := 1+chance.IntN(12), 20
 		if len(w.Decisions.Since(0)) > enough {
 			left, flaws = -1, 0
 		}
-		var t client.Transport = NewLate(w.As(), lag, chance.Uint64())
-		t = NewFlaky(t, 0.1, flaws, rand.New(rand.NewPCG(chance.Uint64(), 1)))
+		var t client.Transport = clienttest.NewLate(w.As(), lag, chance.Uint64())
+		t = clienttest.NewFlaky(t, 0.1, flaws, rand.New(rand.NewPCG(chance.Uint64(), 1)))
 		if leaders > 1 {
-			t = NewPausing(t, 0.2, lag, flaws, rand.New(rand.NewPCG(chance.Uint64(), 2)))
+			t = clienttest.NewPausing(t, 0.2, lag, flaws, rand.New(rand.NewPCG(chance.Uint64(), 2)))
 		}
-		current[i] = NewMortal(t, left, chance.IntN(2) == 0)
+		current[i] = clienttest.NewMortal(t, left, chance.IntN(2) == 0)
 		stops[i] = w.Start(current[i], tr.Controllers...)
 	}
 	for i := range leaders {

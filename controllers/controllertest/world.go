@@ -1,6 +1,6 @@
 // Package controllertest is the stage on which controllers are tested: a real API server in
 // the test's process, play-acted machines that bind, start and end pods, virtual time, and
-// transports that make views stale, writes fail and processes die. Faults puts a
+// the transports of clienttest that make views stale, writes fail and processes die. Faults puts a
 // controller through a story with all of these and wants the end of the run without faults.
 package controllertest
 
@@ -98,7 +98,7 @@ func (w *World) Start(t client.Transport, makes ...Make) (stop func()) {
 			running.Go(func() { _ = r.Run(ctx) })
 		}
 	})
-	if m, ok := t.(*Mortal); ok {
+	if m, ok := t.(*clienttest.Mortal); ok {
 		running.Go(func() {
 			select {
 			case <-m.Died():
