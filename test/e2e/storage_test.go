@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +26,9 @@ func (w *world) testStorage(t *testing.T) {
 	t.Run("data outlives pods, agents and the power of a node", w.dataSurvives)
 	t.Run("growth", w.claimGrows)
 	t.Run("protection and removal", w.claimsGo)
+	t.Run("kills on the way", w.provisioningIsInterrupted)
+	t.Run("data that is retained", w.dataIsRetained)
+	t.Run("devices", w.devices)
 }
 
 // volumesByHand: a volume made by hand is found, read and written, and kept; a claim for one pod has one;
@@ -144,6 +148,11 @@ func (w *world) claimsGo(t *testing.T) {
 	for i := range 3 {
 		eventually(t, "the claim's end", w.gone("pvc", fmt.Sprint("data-notes-", i)))
 	}
+	w.noVolumesLeft(t)
+}
+
+func (w *world) noVolumesLeft(t *testing.T) {
+	t.Helper()
 	eventually(t, "the end of volumes and directories", func() error {
 		volumes := w.kubectl(t, "get", "pv", "-o", "name")
 		if dirs := w.localVolumes(t); strings.Contains(volumes, "persistentvolume/") || len(dirs) > 0 {
@@ -163,4 +172,76 @@ func (w *world) localVolumes(t *testing.T) []string {
 		found = append(found, dirs...)
 	}
 	return found
+}
+
+// provisioningIsInterrupted kills master and agents while volumes are made, and while they go: every claim
+// gets one directory, and none is left.
+func (w *world) provisioningIsInterrupted(t *testing.T) {
+	kills := func() {
+		for _, host := range []string{"node-1", "master-1", "node-2", "master-1"} {
+			check(t, w.Kill(host, strings.HasPrefix(host, "node")))
+			check(t, w.Start(context.Background(), host))
+		}
+	}
+	w.apply(t, `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: burst}, spec: {serviceName: burst, replicas: 8, podManagementPolicy: Parallel,
+  selector: {matchLabels: {app: burst}}, template: {metadata: {labels: {app: burst}}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: "busybox:1",
+    imagePullPolicy: IfNotPresent, command: [sh, -c, "hostname > /data/name && sleep 3600"], volumeMounts: [{name: data, mountPath: /data}]}]}},
+  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]}}`)
+	kills()
+	eventually(t, "eight pods", func() error { return w.readyPods("app=burst", 8) })
+	dirs := w.localVolumes(t)
+	if len(dirs) != 8 {
+		t.Errorf("directories of volumes on the nodes: %q, want eight", dirs)
+	}
+	for _, dir := range dirs {
+		name, err := os.ReadFile(filepath.Join(dir, "name"))
+		if err != nil || !strings.HasSuffix(dir, "_data-"+strings.TrimSpace(string(name))) {
+			t.Errorf("%s belongs to %q (%v)", dir, name, err)
+		}
+	}
+	w.kubectl(t, "delete", "statefulset/burst", "--cascade=background")
+	w.kubectl(t, "delete", "pvc", "--all", "--wait=false")
+	kills()
+	w.noVolumesLeft(t)
+}
+
+// dataIsRetained: a class may keep what its volumes held when claim and volume are gone.
+func (w *world) dataIsRetained(t *testing.T) {
+	w.apply(t, `{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: keep}, provisioner: miniorch.dev/local-path, reclaimPolicy: Retain, volumeBindingMode: WaitForFirstConsumer}`)
+	w.apply(t, `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: kept}, spec: {storageClassName: keep, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}`)
+	w.apply(t, `{apiVersion: v1, kind: Pod, metadata: {name: keeper}, spec: {restartPolicy: Never, containers: [{name: main, image: "busybox:1", imagePullPolicy: IfNotPresent,
+  command: [sh, -c, "echo gold > /kept/note"], volumeMounts: [{name: kept, mountPath: /kept}]}], volumes: [{name: kept, persistentVolumeClaim: {claimName: kept}}]}}`)
+	w.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/keeper", "--timeout=3m")
+	volume := w.kubectl(t, "get", "pvc", "kept", "-o", "jsonpath={.spec.volumeName}")
+	w.kubectl(t, "delete", "pod/keeper", "pvc/kept", "--wait")
+	w.field(t, "pv/"+volume, ".status.phase", "Released")
+	w.kubectl(t, "delete", "pv/"+volume, "storageclass/keep", "--wait")
+	dirs := w.localVolumes(t)
+	if len(dirs) != 1 {
+		t.Fatalf("directories of volumes on the nodes: %q, want the one that was retained", dirs)
+	}
+	if note, err := os.ReadFile(filepath.Join(dirs[0], "note")); string(note) != "gold\n" {
+		t.Errorf("it holds %q (%v)", note, err)
+	}
+	check(t, os.RemoveAll(dirs[0]))
+}
+
+// devices gives a container a block device of its node.
+func (w *world) devices(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "disk")
+	check(t, os.WriteFile(disk, make([]byte, 1<<20), 0o600))
+	out, err := exec.Command("losetup", "--find", "--show", disk).Output()
+	if err != nil {
+		t.Skipf("this machine has no loop devices: %v", err)
+	}
+	device := strings.TrimSpace(string(out))
+	defer func() { check(t, exec.Command("losetup", "--detach", device).Run()) }()
+	manifest, err := os.ReadFile("testdata/device.yaml")
+	check(t, err)
+	w.apply(t, strings.ReplaceAll(string(manifest), "DEVICE", device))
+	w.kubectl(t, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/raw", "--timeout=3m")
+	if content, err := os.ReadFile(disk); err != nil || !strings.HasPrefix(string(content), "from the pod") {
+		t.Errorf("the disk begins with %q (%v)", content[:min(len(content), 20)], err)
+	}
+	w.kubectl(t, "delete", "pod/raw", "pvc/raw", "pv/raw", "--wait")
 }
