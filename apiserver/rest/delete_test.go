@@ -66,6 +66,7 @@ func TestGracefulDeletion(t *testing.T) {
 		check(ptr(int64(60)), 30) // never longer
 		check(nil, 30)
 		check(ptr(int64(10)), 10)
+		check(ptr(int64(-5)), 1) // less than none is a second
 		if _, deleted, err := pods.Delete(e.ctx, "default", "running", metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}); err != nil || !deleted {
 			t.Fatalf("with no grace left: deleted %v, %v", deleted, err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/miniorch/miniorch/apiserver/resource"
 	"github.com/miniorch/miniorch/pkg/api"
@@ -45,6 +46,9 @@ func markGraceful(d *resource.Descriptor, obj api.Object, asked *int64, now meta
 	if d.GracePeriod == nil {
 		return false, false
 	}
+	if asked != nil && *asked < 0 {
+		asked = ptr.To[int64](1) // less than no time is a second
+	}
 	begun, granted := obj.GetDeletionTimestamp(), obj.GetDeletionGracePeriodSeconds()
 	if begun == nil {
 		seconds := d.GracePeriod(obj, asked)
@@ -57,10 +61,10 @@ func markGraceful(d *resource.Descriptor, obj api.Object, asked *int64, now meta
 	if granted == nil {
 		return false, false
 	}
-	if asked == nil || max(*asked, 0) >= *granted {
+	if asked == nil || *asked >= *granted {
 		return false, true
 	}
-	seconds := max(*asked, 0)
+	seconds := *asked
 	end := metav1.NewTime(begun.Add(time.Duration(seconds-*granted) * time.Second))
 	obj.SetDeletionTimestamp(&end)
 	obj.SetDeletionGracePeriodSeconds(&seconds)

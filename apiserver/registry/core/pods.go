@@ -116,9 +116,12 @@ func podGracePeriod(p *corev1.Pod, asked *int64) int64 {
 	case p.Spec.NodeName == "", api.IsPodTerminal(p), api.IsMirrorPod(p):
 		return 0
 	case asked != nil:
-		return max(*asked, 0)
-	case p.Spec.TerminationGracePeriodSeconds != nil:
-		return max(*p.Spec.TerminationGracePeriodSeconds, 0)
+		return *asked
+	case p.Spec.TerminationGracePeriodSeconds == nil:
+	case *p.Spec.TerminationGracePeriodSeconds < 0:
+		return 1 // as it is documented; a warning was given
+	default:
+		return *p.Spec.TerminationGracePeriodSeconds
 	}
 	return podspec.DefaultTerminationGracePeriod
 }

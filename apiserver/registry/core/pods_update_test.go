@@ -109,6 +109,7 @@ func TestPodGracePeriod(t *testing.T) {
 		{"unscheduled", "no node has to stop it", corev1.Pod{Spec: corev1.PodSpec{TerminationGracePeriodSeconds: ptr.To[int64](10)}}, nil, 0},
 		{"its own", "the spec's default", corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", TerminationGracePeriodSeconds: ptr.To[int64](10)}}, nil, 10},
 		{"asked", "the caller knows better", corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", TerminationGracePeriodSeconds: ptr.To[int64](10)}}, ptr.To[int64](3), 3},
+		{"less than none", "as short as can be asked for in a spec", corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", TerminationGracePeriodSeconds: ptr.To[int64](-1)}}, nil, 1},
 		{"asked for none", "by force", corev1.Pod{Spec: corev1.PodSpec{NodeName: "n"}}, ptr.To[int64](0), 0},
 		{"ended", "nothing is left to stop", corev1.Pod{Spec: corev1.PodSpec{NodeName: "n"}, Status: corev1.PodStatus{Phase: corev1.PodFailed}}, ptr.To[int64](3), 0},
 		{"mirror", "its file is what counts", corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{corev1.MirrorPodAnnotationKey: "x"}},

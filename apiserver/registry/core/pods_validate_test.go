@@ -33,7 +33,7 @@ func TestValidatePodSpec(t *testing.T) {
 			[]string{`spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"`}},
 		{"deadline", "activeDeadlineSeconds: 0", "a deadline of zero would never run",
 			[]string{"spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"}},
-		{"grace", "terminationGracePeriodSeconds: -1", "time cannot be negative", []string{"spec.terminationGracePeriodSeconds: Invalid value: -1"}},
+		{"grace", "terminationGracePeriodSeconds: -1", "it is a second, and who says so is warned", nil},
 		{"windows", "os: {name: windows}, hostPID: true, securityContext: {runAsUser: 1, fsGroup: 2}", "it has none of these",
 			[]string{"spec.hostPID: Forbidden: cannot be set for a windows pod", "spec.securityContext.runAsUser: Forbidden", "spec.securityContext.fsGroup: Forbidden"}},
 		{"linux", "os: {name: linux}, securityContext: {windowsOptions: {runAsUserName: a}}", "it has no such users",
@@ -220,10 +220,16 @@ func TestValidateInitContainers(t *testing.T) {
 func TestWarnPod(t *testing.T) {
 	p := podWith(t, `
     volumes: [{name: c, csi: {driver: d}}, {name: e, emptyDir: {medium: HugePages}}],
-    affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a}]}}, shareProcessNamespace: true`, "env: [{name: A, value: a}, {name: A, value: b}]")
+    affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a}]}}, shareProcessNamespace: true,
+    terminationGracePeriodSeconds: -1, nodeSelector: {beta.kubernetes.io/os: linux}, hostAliases: [{ip: 1.1.1.1}, {ip: 1.1.1.1}], imagePullSecrets: [{name: ''}, {name: a}, {name: a}],
+    topologySpreadConstraints: [{maxSkew: 1, whenUnsatisfiable: DoNotSchedule, topologyKey: failure-domain.beta.kubernetes.io/zone}]`,
+		"env: [{name: A, value: a}, {name: A, value: b}], ports: [{containerPort: 1}, {containerPort: 1}, {containerPort: 1, protocol: UDP}], resources: {requests: {memory: 100m}}")
 	got := warnPod(p, nil, false)
 	want := []string{"spec.shareProcessNamespace:", "spec.volumes[0].csi:",
-		"spec.volumes[1].emptyDir.medium:", "spec.containers[0].env[1]: hides previous definition of \"A\""}
+		"spec.volumes[1].emptyDir.medium:", "spec.containers[0].env[1]: hides previous definition of \"A\"",
+		"spec.terminationGracePeriodSeconds: must be >= 0", "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14", "spec.hostAliases[1].ip: duplicate ip",
+		"spec.imagePullSecrets[0].name: invalid empty name", "spec.imagePullSecrets[2].name: duplicate name \"a\"", "spec.topologySpreadConstraints[0].topologyKey: failure-domain",
+		"spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]", "spec.containers[0].resources.requests[memory]: fractional byte value \"100m\""}
 	var errs field.ErrorList
 	for _, w := range got {
 		errs = append(errs, field.Invalid(field.NewPath(w), "", ""))

@@ -41,9 +41,6 @@ func ValidatePodSpec(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
 func (c *podSpecCheck) lifetime(path *field.Path) field.ErrorList {
 	errs := kind.RequiredOneOf(c.spec.RestartPolicy, path.Child("restartPolicy"),
 		corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
-	if s := c.spec.TerminationGracePeriodSeconds; s != nil {
-		errs = append(errs, kind.NotNegative(*s, path.Child("terminationGracePeriodSeconds"))...)
-	}
 	if s := c.spec.ActiveDeadlineSeconds; s != nil && (*s < 1 || *s > math.MaxInt32) {
 		errs = append(errs, field.Invalid(path.Child("activeDeadlineSeconds"), *s,
 			utilvalidation.InclusiveRangeError(1, math.MaxInt32)))

@@ -105,6 +105,7 @@ func WarnPodSpec(s *corev1.PodSpec, path *field.Path) []string {
 			}
 		}
 	}
+	all = append(all, warnSlips(s, path)...)
 	for i := range s.Volumes {
 		all = append(all, warnVolume(&s.Volumes[i], path.Child("volumes").Index(i))...)
 	}
@@ -124,10 +125,11 @@ func warnContainer(c *corev1.Container, path *field.Path) []string {
 			all = append(all, kind.Unserved(path.Child(n.name), "%s", n.text))
 		}
 	}
+	all = append(all, warnFractions(&c.Resources, path.Child("resources"))...)
 	names := map[string]bool{}
 	for i, e := range c.Env {
 		if names[e.Name] {
-			all = append(all, kind.Unserved(path.Child("env").Index(i), "hides previous definition of %q", e.Name))
+			all = append(all, kind.Unserved(path.Child("env").Index(i), "hides previous definition of %q, which may be dropped when using apply", e.Name))
 		}
 		names[e.Name] = true
 	}
