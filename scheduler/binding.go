@@ -43,6 +43,7 @@ func (s *Scheduler) await(ctx context.Context, j *job) {
 	switch {
 	case !st.OK():
 		s.finish(ctx, j, st)
+		s.record(j, st, 0)
 	case j.slow:
 		s.bind(ctx, j)
 	default:
@@ -57,10 +58,15 @@ func (s *Scheduler) bind(ctx context.Context, j *job) {
 		st = s.bindBy(ctx, j)
 	}
 	s.finish(ctx, j, st)
+	s.record(j, st, s.cfg.Clock.Since(began))
+}
+
+// record tells of a decision and how it ended.
+func (s *Scheduler) record(j *job, st *framework.Status, took time.Duration) {
 	r := decision.Record{
 		Time: j.decision.at, Component: "scheduler", Object: decision.RefTo(j.Pod),
 		From: []decision.Ref{decision.RefTo(j.decision.nodes.At(j.decision.position).Node)},
-		Plan: j.decision.String(), Took: s.cfg.Clock.Since(began),
+		Plan: j.decision.String(), Took: took,
 	}
 	if err := st.Error(); err != nil {
 		r.Error = err.Error()
@@ -104,6 +110,7 @@ func (s *Scheduler) finish(ctx context.Context, j *job, st *framework.Status) {
 	if s.cache.isAssumed(j.Pod.UID) {
 		s.left(s.cache.removePod(j.Pod.UID))
 	}
+	j.decision.undone = byWhom(st)
 	s.retry(ctx, j, st)
 	s.signal()
 }

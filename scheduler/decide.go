@@ -27,6 +27,7 @@ type Decision struct {
 
 	preemption []explain.Candidate
 	opinion    *opinion // of extenders; nil: none was asked
+	undone     string   // why it came to nothing; guarded by Scheduler.mu
 }
 
 // String returns the decision as decision records show it.
@@ -35,6 +36,14 @@ func (d *Decision) String() string {
 		return "leave unscheduled: " + d.Refusal
 	}
 	return fmt.Sprintf("bind to %s: score %d, %d of %d nodes passed", d.Node, d.Score, d.Passed, d.nodes.Len())
+}
+
+// result is the decision and what became of it.
+func (d *Decision) result() string {
+	if d.undone == "" {
+		return d.String()
+	}
+	return d.String() + "; let go: " + d.undone
 }
 
 // decide finds the best node for a pod. m remembers what the plugins said for pods with the

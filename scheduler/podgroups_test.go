@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,10 @@ func TestPodGroups(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		if n := w.placed("g", 3); n != 0 {
 			t.Errorf("%d of 3 have a node although there is room for 2 only", n)
+		}
+		a := w.why("g-0", false)
+		if last := a.Attempts[len(a.Attempts)-1].Result; !strings.Contains(last, "let go: PodGroups: pod group default/g: default/g-2 fits nowhere; 2 of 3 needed waited with a node") {
+			t.Errorf("the last attempt: %s", last)
 		}
 		w.pod(sample.Pod("other", "cpu", "1"))
 		w.expectOn("other", "n1") // nobody keeps room that is of no use

@@ -297,7 +297,7 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
 	d, err := s.decide(ctx, w)
 	switch {
 	case err != nil:
-		s.giveUp(w, framework.Fail(err))
+		s.giveUp(w, nil, framework.Fail(err))
 		return nil
 	case d == nil: // the pod is another than when it was looked at
 		return nil
@@ -310,12 +310,12 @@ func (s *Scheduler) schedule(ctx context.Context, w *waiter) *job {
 	}
 	j := &job{PodInfo: w.PodInfo, waiter: w, fw: w.fw, decision: d, state: d.state.Clone()}
 	if st := w.fw.Reserve(ctx, j.state, w.PodInfo, d.Node); !st.OK() {
-		s.giveUp(w, st)
+		s.giveUp(w, d, st)
 		return nil
 	}
 	if st := s.permit(ctx, j); !st.OK() {
 		w.fw.Unreserve(ctx, j.state, w.PodInfo, d.Node)
-		s.giveUp(w, st)
+		s.giveUp(w, d, st)
 		return nil
 	}
 	s.cache.nominate(w.PodInfo, "")
@@ -396,10 +396,22 @@ func refusersOf(refusals []*framework.Status) (names []string) {
 	return names
 }
 
-// giveUp sends a pod to its back-off because a plugin said no after a node was found.
-func (s *Scheduler) giveUp(w *waiter, st *framework.Status) {
+// giveUp sends a pod to its back-off because a plugin said no after a node was found, or because
+// none could be looked for.
+func (s *Scheduler) giveUp(w *waiter, d *Decision, st *framework.Status) {
+	if d != nil {
+		d.undone = byWhom(st)
+	}
 	s.queue.retry(w)
 	s.tell(w, reasonOf(st), st.Error().Error())
+}
+
+// byWhom says why a decision comes to nothing: "PodGroups: pod group d/g: …".
+func byWhom(st *framework.Status) string {
+	if st.Plugin == "" {
+		return st.Error().Error()
+	}
+	return st.Plugin + ": " + st.Error().Error()
 }
 
 // reasonOf tells a refusal from trouble, in the words of the PodScheduled condition.

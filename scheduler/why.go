@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,7 +59,7 @@ func (s *Scheduler) lastDecision(pod *corev1.Pod) (*Decision, *explain.Answer, e
 	a := &explain.Answer{State: s.stateOf(pod)}
 	if all := s.kept.byUID[pod.UID]; len(all) > 0 {
 		for _, d := range all {
-			a.Attempts = append(a.Attempts, explain.Attempt{Time: d.at, Result: d.String()})
+			a.Attempts = append(a.Attempts, explain.Attempt{Time: d.at, Result: d.result()})
 		}
 		return all[len(all)-1], a, nil
 	}
@@ -81,8 +82,11 @@ func (s *Scheduler) stateOf(pod *corev1.Pod) string {
 	if pod.Spec.NodeName != "" {
 		return fmt.Sprintf("It runs on node %s.", pod.Spec.NodeName)
 	}
-	if s.cache.has(pod.UID) {
-		return "A node was found; it is being bound."
+	if p := s.cache.pods[pod.UID]; p != nil {
+		if names := s.profiles.of(pod).Awaits(pod.UID); len(names) > 0 {
+			return fmt.Sprintf("Node %s is held for it; it waits for %s.", p.node, strings.Join(names, ", "))
+		}
+		return fmt.Sprintf("Node %s was found; it is being bound.", p.node)
 	}
 	w := s.queue.all[pod.UID]
 	if w == nil {
@@ -95,11 +99,18 @@ func (s *Scheduler) stateOf(pod *corev1.Pod) string {
 	case at != "":
 		return fmt.Sprintf("It waits for room that is being made on node %s.", at)
 	case w.place == inBackoff:
-		return fmt.Sprintf("It is tried again at %s, after %d attempts.", w.ready.UTC().Format(time.RFC3339), w.Attempts)
+		return fmt.Sprintf("It is tried again at %s, after %s.", w.ready.UTC().Format(time.RFC3339), attempts(w.Attempts))
 	case w.place == inParked:
-		return fmt.Sprintf("It fits nowhere, and waits for something to change, after %d attempts.", w.Attempts)
+		return fmt.Sprintf("It fits nowhere, and waits for something to change, after %s.", attempts(w.Attempts))
 	}
 	return "It is about to be tried."
+}
+
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprint(n, " attempts")
 }
 
 // imagine makes changes in what a decision was made from.

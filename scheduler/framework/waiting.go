@@ -2,6 +2,8 @@ package framework
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +56,16 @@ func (f *Framework) Reject(uid types.UID, plugin, reason string) {
 		p.refusal = Refuse(reason).By(plugin)
 		close(p.decided)
 	}
+}
+
+// Awaits returns the Permit plugins for which a pod waits.
+func (f *Framework) Awaits(uid types.UID) []string {
+	f.waiting.mu.Lock()
+	defer f.waiting.mu.Unlock()
+	if p := f.waiting.pods[uid]; p != nil {
+		return slices.Sorted(maps.Keys(p.pending))
+	}
+	return nil
 }
 
 // Await blocks until a pod for which Permit said Wait is allowed (nil) or refused, by a plugin

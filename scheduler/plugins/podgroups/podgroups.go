@@ -139,7 +139,7 @@ func (p *Plugin) Unreserve(_ context.Context, _ *framework.CycleState, pod *fram
 		return
 	}
 	p.release(pod.Group, pod.Pod.UID)
-	p.letGo(pod, fmt.Sprintf("pod group %s: %s has lost its node", pod.Group, pod.Name()))
+	p.letGo(pod, "has lost its node")
 }
 
 func (p *Plugin) release(group string, uid types.UID) {
@@ -160,10 +160,13 @@ func (p *Plugin) waiting(group string) (uids []types.UID) {
 	return uids
 }
 
-// letGo refuses all members that wait. Who has been allowed already is bound.
-func (p *Plugin) letGo(pod *framework.PodInfo, why string) {
-	for _, uid := range p.waiting(pod.Group) {
-		p.handle.Reject(uid, name, why)
+// letGo refuses all members that wait, because of what happened to one. Who has been allowed already
+// is bound.
+func (p *Plugin) letGo(pod *framework.PodInfo, what string) {
+	waiting := p.waiting(pod.Group)
+	least, _, _ := needs(pod.Pod)
+	for _, uid := range waiting {
+		p.handle.Reject(uid, name, fmt.Sprintf("pod group %s: %s %s; %d of %d needed waited with a node", pod.Group, pod.Name(), what, len(waiting), least))
 	}
 }
 
@@ -202,7 +205,7 @@ func (p *Plugin) PostBind(pod *framework.PodInfo) {
 // hold is of use to others.
 func (p *Plugin) PostFilter(a *framework.Attempt) (*framework.Nomination, *framework.Status) {
 	if a.Pod.Group != "" {
-		p.letGo(a.Pod, fmt.Sprintf("pod group %s: %s fits nowhere", a.Pod.Group, a.Pod.Name()))
+		p.letGo(a.Pod, "fits nowhere")
 	}
 	return nil, framework.Skipped
 }
