@@ -237,7 +237,7 @@ func (v *view) grace() time.Duration {
 	case v.evicted():
 		return time.Second // it takes what others need
 	case v.pod.Spec.TerminationGracePeriodSeconds != nil:
-		return time.Duration(*v.pod.Spec.TerminationGracePeriodSeconds) * time.Second
+		return max(time.Second, time.Duration(*v.pod.Spec.TerminationGracePeriodSeconds)*time.Second)
 	}
 	return corev1.DefaultTerminationGracePeriodSeconds * time.Second
 }
