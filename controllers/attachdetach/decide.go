@@ -188,7 +188,7 @@ func patience(o view, a *storagev1.VolumeAttachment, name corev1.UniqueVolumeNam
 	switch {
 	case o.Node != nil && !slices.Contains(o.Node.Status.VolumesInUse, name):
 		return 0, false
-	case o.Node != nil && outOfService(o.Node):
+	case o.Node != nil && api.IsOutOfService(o.Node):
 		return 0, true
 	case o.Node != nil && api.IsNodeReady(o.Node):
 		return -1, false
@@ -245,7 +245,3 @@ func (p *Plan) again(d time.Duration) {
 }
 
 func managed(n *corev1.Node) bool { return n.Annotations[claims.ControllerAttaches] == "true" }
-
-func outOfService(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
-}

@@ -56,7 +56,9 @@ func attachment(change ...func(*storagev1.VolumeAttachment)) *storagev1.VolumeAt
 
 func attached(a *storagev1.VolumeAttachment) { a.Status.Attached = true }
 func going(a *storagev1.VolumeAttachment)    { a.DeletionTimestamp = &metav1.Time{Time: now} }
-func broken(a *storagev1.VolumeAttachment)   { a.Status.AttachError = &storagev1.VolumeError{Message: "no slot"} }
+func broken(a *storagev1.VolumeAttachment) {
+	a.Status.AttachError = &storagev1.VolumeError{Message: "no slot"}
+}
 
 func asked(ago time.Duration) func(*storagev1.VolumeAttachment) {
 	return func(a *storagev1.VolumeAttachment) {

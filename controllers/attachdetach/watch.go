@@ -32,11 +32,7 @@ func (c *Controller) index() {
 		if !holds(p) {
 			return nil
 		}
-		names := claims.Names(p)
-		for i := range names {
-			names[i] = p.Namespace + "/" + names[i]
-		}
-		return names
+		return claims.Keys(p)
 	})
 	c.attachments.Index(byNode, func(a *storagev1.VolumeAttachment) []string {
 		if a.Annotations[claims.AttachedAs] == "" {
@@ -172,7 +168,7 @@ func (c *Controller) keysOfDriver(old, d *storagev1.CSIDriver) []reconcile.Key {
 
 // keysOfNode looks at a node whose agent uses something else, or that became fit or unfit.
 func keysOfNode(old, n *corev1.Node) []reconcile.Key {
-	if old != nil && n != nil && api.IsNodeReady(old) == api.IsNodeReady(n) && outOfService(old) == outOfService(n) &&
+	if old != nil && n != nil && api.IsNodeReady(old) == api.IsNodeReady(n) && api.IsOutOfService(old) == api.IsOutOfService(n) &&
 		managed(old) == managed(n) && slices.Equal(old.Status.VolumesInUse, n.Status.VolumesInUse) &&
 		slices.Equal(old.Status.VolumesAttached, n.Status.VolumesAttached) {
 		return nil

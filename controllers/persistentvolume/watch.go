@@ -51,16 +51,7 @@ func (c *Controller) index() {
 		}
 		return nil
 	})
-	c.pods.Index(podsByClaim, func(p *corev1.Pod) []string { return claimKeys(p) })
-}
-
-// claimKeys are the claims of a pod, with their namespace.
-func claimKeys(p *corev1.Pod) []string {
-	names := claims.Names(p)
-	for i := range names {
-		names[i] = p.Namespace + "/" + names[i]
-	}
-	return names
+	c.pods.Index(podsByClaim, claims.Keys)
 }
 
 // viewOf reads what is known of a claim.

@@ -55,14 +55,10 @@ func decide(o observed) Plan {
 		return Plan{Wait: o.Quarantine - o.Missing}
 	case o.Node == nil:
 		return Plan{Why: orphaned}
-	case terminating && outOfService(o.Node) && !api.IsNodeReady(o.Node):
+	case terminating && api.IsOutOfService(o.Node) && !api.IsNodeReady(o.Node):
 		return Plan{Why: outOfOrder}
 	}
 	return Plan{}
-}
-
-func outOfService(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
 }
 
 // surplus returns the finished pods beyond the threshold, evicted ones and then the oldest first.

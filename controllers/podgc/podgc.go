@@ -85,7 +85,7 @@ func (c *Controller) nodeChanged(old, n *corev1.Node) {
 	switch {
 	case n == nil:
 		name = old.Name
-	case outOfService(n) || old == nil:
+	case api.IsOutOfService(n) || old == nil:
 		name = n.Name
 	default:
 		return

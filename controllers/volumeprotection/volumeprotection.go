@@ -48,11 +48,7 @@ func New(t client.Transport, informers *client.Informers, cfg control.Config) *C
 		if p.Spec.NodeName == "" {
 			return nil
 		}
-		names := claims.Names(p)
-		for i := range names {
-			names[i] = p.Namespace + "/" + names[i]
-		}
-		return names
+		return claims.Keys(p)
 	})
 	reconcile.Watch(c.loop, c.claims, reconcile.KeyOf)
 	reconcile.Watch(c.loop, c.volumes, reconcile.KeyOf)

@@ -269,6 +269,42 @@ func TestRegistration(t *testing.T) {
 	})
 }
 
+// entries refuses to change an entry of a CSINode in place, as the API does.
+type entries struct{ client.Transport }
+
+func (e entries) Update(ctx context.Context, req client.Request, obj api.Object, opts metav1.UpdateOptions) (api.Object, error) {
+	if now, ok := obj.(*storagev1.CSINode); ok {
+		old, err := client.Of[*storagev1.CSINode](e.Transport).Get(ctx, "", now.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range old.Spec.Drivers {
+			for _, b := range now.Spec.Drivers {
+				if a.Name == b.Name && !cmp.Equal(a, b) {
+					return nil, errors.New("spec.drivers: field is immutable")
+				}
+			}
+		}
+	}
+	return e.Transport.Update(ctx, req, obj, opts)
+}
+
+// A driver that was replaced while no agent ran says other things than the CSINode.
+func TestEntryIsReplaced(t *testing.T) {
+	node := &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Spec: storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{{Name: driverName, NodeID: "old"}, {Name: "other", NodeID: "x"}}}}
+	transport := entries{clienttest.NewServer(t, node)}
+	m := New(transport, Config{NodeName: "n1"})
+	for _, id := range []string{"new", "new", "newer"} {
+		if err := m.changeCSINode(t.Context(), driverName, &storagev1.CSINodeDriver{Name: driverName, NodeID: id}); err != nil {
+			t.Fatal(err)
+		}
+		n, err := client.Of[*storagev1.CSINode](transport).Get(t.Context(), "", "n1")
+		if err != nil || len(n.Spec.Drivers) != 2 || n.Spec.Drivers[1].NodeID != id {
+			t.Fatalf("drivers are %v (%v), want one with ID %s", n.Spec.Drivers, err, id)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spec storagev1.CSIDriverSpec

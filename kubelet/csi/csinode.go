@@ -61,34 +61,40 @@ func (m *Manager) label(ctx context.Context, segments map[string]string) error {
 	})
 }
 
-// changeCSINode puts a driver's entry in the place of an older one; nil takes it out.
+// changeCSINode puts a driver's entry in the place of an older one; nil takes it out. An entry cannot
+// be changed: an older one that differs goes first.
 func (m *Manager) changeCSINode(ctx context.Context, driver string, entry *storagev1.CSINodeDriver) error {
 	objects := client.Of[*storagev1.CSINode](m.transport)
 	return again(func() error {
-		old, err := objects.Get(ctx, "", m.cfg.NodeName)
-		if apierrors.IsNotFound(err) {
-			if entry == nil {
+		n, err := objects.Get(ctx, "", m.cfg.NodeName)
+		switch {
+		case apierrors.IsNotFound(err) && entry == nil:
+			return nil
+		case apierrors.IsNotFound(err):
+			if n, err = m.newCSINode(ctx); err == nil {
+				n.Spec.Drivers = []storagev1.CSINodeDriver{*entry}
+				_, err = objects.Create(ctx, n)
+			}
+			return err
+		case err != nil:
+			return err
+		}
+		if i := slices.IndexFunc(n.Spec.Drivers, func(d storagev1.CSINodeDriver) bool { return d.Name == driver }); i >= 0 {
+			if entry != nil && equality.Semantic.DeepEqual(n.Spec.Drivers[i], *entry) {
 				return nil
 			}
-			fresh, err := m.newCSINode(ctx)
-			if err != nil {
+			n = n.DeepCopy()
+			n.Spec.Drivers = slices.Delete(n.Spec.Drivers, i, i+1)
+			if n, err = objects.Update(ctx, n); err != nil {
 				return err
 			}
-			fresh.Spec.Drivers = []storagev1.CSINodeDriver{*entry}
-			_, err = objects.Create(ctx, fresh)
-			return err
-		} else if err != nil {
-			return err
 		}
-		changed := old.DeepCopy()
-		changed.Spec.Drivers = slices.DeleteFunc(changed.Spec.Drivers, func(d storagev1.CSINodeDriver) bool { return d.Name == driver })
-		if entry != nil {
-			changed.Spec.Drivers = append(changed.Spec.Drivers, *entry)
-		}
-		if equality.Semantic.DeepEqual(old.Spec, changed.Spec) {
+		if entry == nil {
 			return nil
 		}
-		_, err = objects.Update(ctx, changed)
+		n = n.DeepCopy()
+		n.Spec.Drivers = append(n.Spec.Drivers, *entry)
+		_, err = objects.Update(ctx, n)
 		return err
 	})
 }

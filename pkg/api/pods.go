@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,6 +61,11 @@ func NodeCondition(n *corev1.Node, typ corev1.NodeConditionType) *corev1.NodeCon
 func IsNodeReady(n *corev1.Node) bool {
 	c := NodeCondition(n, corev1.NodeReady)
 	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+// IsOutOfService tells whether somebody has said, by a taint, that nothing runs on the node any more.
+func IsOutOfService(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeOutOfService })
 }
 
 // IsMirrorPod tells whether the pod only shows one that a node runs from a file.

@@ -147,6 +147,15 @@ func Names(pod *corev1.Pod) []string {
 	return names
 }
 
+// Keys returns the claims that a pod uses as "namespace/name", for indexes.
+func Keys(pod *corev1.Pod) []string {
+	names := Names(pod)
+	for i := range names {
+		names[i] = pod.Namespace + "/" + names[i]
+	}
+	return names
+}
+
 // MadeFor reports whether a claim was made for this very pod, as those of ephemeral volumes are.
 func MadeFor(c *corev1.PersistentVolumeClaim, pod *corev1.Pod) bool {
 	return metav1.IsControlledBy(c, pod)
