@@ -23,8 +23,12 @@ import (
 // names: a process of its own, so that its memory is its own, too.
 const etcdAloneVariable = "MINIORCH_BENCH_ETCD"
 
-// etcdRequest asks for so many transactions by so many writers; etcdAnswer says how it went.
-type etcdRequest struct{ Writers, Count int }
+// etcdRequest asks for so many transactions by so many writers, that make keys or change those
+// that there are; etcdAnswer says how it went.
+type etcdRequest struct {
+	Writers, Count int
+	Changes        bool
+}
 
 type etcdAnswer struct {
 	Rate    float64
@@ -41,8 +45,9 @@ func etcdAlone(ctx context.Context, dir string) error {
 	store := etcd.New(e.Client(), etcd.Config{})
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	request := etcdRequest{Writers: 1, Count: 1}
-	for round := 0; ; round++ {
-		answer, err := transact(ctx, store, round, request)
+	keys := &etcdKeys{store: store}
+	for {
+		answer, err := keys.transact(ctx, request)
 		if err != nil {
 			return err
 		}
@@ -57,8 +62,18 @@ func etcdAlone(ctx context.Context, dir string) error {
 	}
 }
 
-// transact creates keys of a pod's size, each in a compare-and-swap as the API server does.
-func transact(ctx context.Context, store storage.Store, round int, r etcdRequest) (etcdAnswer, error) {
+// etcdKeys are the keys that were made last, with their revisions.
+type etcdKeys struct {
+	store     storage.Store
+	rounds    int
+	revisions []int64
+}
+
+// transact writes values of a pod's size, each in a compare-and-swap as the API server does.
+func (k *etcdKeys) transact(ctx context.Context, r etcdRequest) (etcdAnswer, error) {
+	if !r.Changes {
+		k.rounds, k.revisions = k.rounds+1, make([]int64, r.Count)
+	}
 	value := bytes.Repeat([]byte{'x'}, podValue)
 	latency := make([]time.Duration, r.Count)
 	failed := make([]error, r.Writers)
@@ -69,11 +84,16 @@ func transact(ctx context.Context, store storage.Store, round int, r etcdRequest
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(r.Count); i = next.Add(1) - 1 {
 				start := time.Now()
-				_, err := store.Write(ctx, storage.Write{Key: fmt.Sprintf("/registry/core/pods/bench-%d/pod-%d", round, i), Value: value})
+				key := fmt.Sprintf("/registry/core/pods/bench-%d/pod-%d", k.rounds, i)
+				done, err := k.store.Write(ctx, storage.Write{Key: key, Value: value, Expect: k.revisions[i]})
+				if err == nil && !done.Done {
+					err = fmt.Errorf("%s is not at revision %d", key, k.revisions[i])
+				}
 				if err != nil {
 					failed[w] = err
 					return
 				}
+				k.revisions[i] = done.Revision
 				latency[i] = time.Since(start)
 			}
 		})
@@ -123,8 +143,8 @@ func (b *bench) startEtcd() (*etcdPeer, error) {
 	return p, nil
 }
 
-func (p *etcdPeer) write(writers, count int) (creates, error) {
-	if err := json.NewEncoder(p.in).Encode(etcdRequest{writers, count}); err != nil {
+func (p *etcdPeer) write(r etcdRequest) (creates, error) {
+	if err := json.NewEncoder(p.in).Encode(r); err != nil {
 		return creates{}, err
 	}
 	var a etcdAnswer

@@ -36,6 +36,7 @@ type section struct {
 var sections = []section{
 	{"cold", "cold start of the control plane, memory when idle", (*bench).coldStart},
 	{"api", "creates and lists over HTTP, beside etcd alone", (*bench).ownAPI},
+	{"memory", "what objects cost in memory", (*bench).weigh},
 	{"watchers", "thousands of watchers", (*bench).watchers},
 	{"hollow", "scheduling onto 1,000 simulated nodes, and quiet with 10,000 pods", (*bench).hollow},
 	{"shapes", "scheduling in many shapes, at 500 and 5,000 nodes and through the API", (*bench).shapes},

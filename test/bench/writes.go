@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,11 +21,16 @@ var crowds = []struct{ writers, count int }{{1, 400}, {16, 2_000}, {64, 2_000}}
 // changeFunc changes one pod, for the n-th time in this run.
 type changeFunc func(ctx context.Context, c kubernetes.Interface, ns, name string, n int64) error
 
-// changes are the ways to write to what exists. Each adds a label of its own.
+// changes are the ways to read one object, and to write to what exists: each adds a label of
+// its own.
 var changes = []struct {
 	what string
 	do   changeFunc
 }{
+	{"GETs", func(ctx context.Context, c kubernetes.Interface, ns, name string, _ int64) error {
+		_, err := c.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{})
+		return err
+	}},
 	{"updates (GET, then PUT)", func(ctx context.Context, c kubernetes.Interface, ns, name string, n int64) error {
 		pod, err := c.CoreV1().Pods(ns).Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
 		if err != nil {
@@ -52,10 +58,17 @@ var changes = []struct {
 	}},
 }
 
-// changes measures writes to the pods of a namespace, of which there are so many.
+// changes measures reads of and writes to the pods of a namespace, of which there are so many.
 func (r *apiRun) changes(ctx context.Context, ns string, pods int) error {
+	etcd, err := r.etcdChanges(pods)
+	if err != nil {
+		return err
+	}
 	for _, change := range changes {
-		line := row{what: "pod " + change.what + " over HTTP, by "}
+		line := row{what: "pod " + change.what + " over HTTP, by ", limit: etcd}
+		if change.what == "GETs" {
+			line.limit = ""
+		}
 		for i, crowd := range crowds {
 			used := r.cpu()
 			done, err := r.change(ctx, ns, pods, crowd.writers, crowd.count, change.do)
@@ -73,10 +86,29 @@ func (r *apiRun) changes(ctx context.Context, ns string, pods int) error {
 				line.measured += fmt.Sprintf(" (%d µs)", used.Microseconds()/int64(crowd.count))
 			}
 		}
-		line.what += " writers: rate (CPU each)"
+		line.what += " clients: rate (CPU each)"
 		r.b.add(line)
 	}
 	return nil
+}
+
+// etcdChanges is the rate at which etcd alone changes what exists.
+func (r *apiRun) etcdChanges(keys int) (string, error) {
+	if r.etcd == nil {
+		return "", nil
+	}
+	if _, err := r.etcd.write(etcdRequest{Writers: writers, Count: keys}); err != nil {
+		return "", err
+	}
+	var rates []string
+	for _, crowd := range crowds {
+		done, err := r.etcd.write(etcdRequest{Writers: crowd.writers, Count: crowd.count, Changes: true})
+		if err != nil {
+			return "", err
+		}
+		rates = append(rates, perSecond(done.rate))
+	}
+	return "etcd alone: " + strings.Join(rates, ", "), nil
 }
 
 func (r *apiRun) change(ctx context.Context, ns string, pods, writers, count int, do changeFunc) (creates, error) {
