@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -147,6 +148,48 @@ func FuzzPath(f *testing.F) {
 			if strings.ContainsAny(part, "/\\%\x00\n") || part == "." || part == ".." {
 				t.Errorf("%q in %q: %+v", part, path, got)
 			}
+		}
+	})
+}
+
+// FuzzReference: what a proxy is pointed at is one object and one port, or nothing.
+func FuzzReference(f *testing.F) {
+	for _, seed := range []string{"p", "p:80", "https:p:8443", ":p:", "::", "a:b:c:d", "http::80", "ftp:p:21", "p:65536", "p:-1", "p:+80", "p:0x50", "HTTPS:p:1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ref, err := parseReference(text)
+		if err != nil {
+			return
+		}
+		if ref.name == "" || strings.Contains(ref.name+ref.port, ":") || ref.scheme != "http" && ref.scheme != "https" || !strings.Contains(text, ref.name) {
+			t.Errorf("%q is %+v", text, ref)
+		}
+		if port, err := portNumber(ref.port); err == nil && (port == 0 || strings.Trim(ref.port, "0123456789") != "") {
+			t.Errorf("port %q is %d", ref.port, port)
+		}
+	})
+}
+
+// FuzzPage: a page from behind a proxy comes to its end, and nothing of it but its links is changed.
+func FuzzPage(f *testing.F) {
+	for _, seed := range []string{
+		`<a href="/up?x=1&amp;y=2#z">up</a>`, `<img src=/a><base href='/'>`, `<a href="//other/x"><a href=":bad">`, "<!doctype html><script>if (a<b) '</'</script>", "<", "<a", "<a href=", "<a href='/\x00", "<textarea><a href=/x>",
+	} {
+		f.Add(seed)
+	}
+	l := links{prefix: "/api/v1/namespaces/default/pods/p/proxy", up: upstream{host: "10.0.0.1:80"}, host: "api"}
+	f.Fuzz(func(t *testing.T, text string) {
+		out, err := io.ReadAll(newPage(io.NopCloser(strings.NewReader(text)), l))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if !strings.Contains(text, "/") && string(out) != text {
+			t.Errorf("%q has no links and became %q", text, out)
+		}
+		again, err := io.ReadAll(newPage(io.NopCloser(strings.NewReader(string(out))), l))
+		if err != nil || string(again) != string(out) {
+			t.Errorf("%q became %q, and that %q (%v)", text, out, again, err)
 		}
 	})
 }

@@ -289,11 +289,46 @@ func FuzzContinue(f *testing.F) {
 			}
 			return
 		}
-		var status *apierrors.StatusError
-		if !errors.As(err, &status) || status.ErrStatus.Code >= 500 && status.ErrStatus.Code != 504 {
-			t.Errorf("token %q: %v", token, err)
+		refused(t, err)
+	})
+}
+
+// FuzzListOptions: versions and limits of any form are understood or refused, by a list and by a watch.
+func FuzzListOptions(f *testing.F) {
+	f.Add("", "", "", int64(0), uint8(0))
+	f.Add("0", "NotOlderThan", "", int64(1), uint8(1))
+	f.Add("1", "Exact", "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6NSwic3RhcnQiOiJhIn0", int64(-1), uint8(2))
+	f.Add("-1", "x", "=", int64(1<<62), uint8(1))
+	f.Add("18446744073709551616", "", "", int64(5), uint8(0))
+	e := start(f, rest.Config{})
+	e.mustCreate("default", configMap("a"))
+	e.mustCreate("default", configMap("b"))
+	f.Fuzz(func(t *testing.T, version, match, token string, limit int64, initial uint8) {
+		opts := metav1.ListOptions{ResourceVersion: version, ResourceVersionMatch: metav1.ResourceVersionMatch(match), Continue: token, Limit: limit}
+		list, err := of[*corev1.ConfigMap](e).List(e.ctx, "default", opts)
+		refused(t, err)
+		if err == nil && limit > 0 && int64(len(list.Items)) > limit {
+			t.Errorf("%+v: %d items", opts, len(list.Items))
+		}
+		if initial > 0 {
+			yes := initial == 1
+			opts.SendInitialEvents = &yes
+		}
+		w, err := of[*corev1.ConfigMap](e).Watch(e.ctx, "default", opts)
+		if refused(t, err); err == nil {
+			w.TryNext()
+			w.Stop()
 		}
 	})
+}
+
+// refused fails a test if an error is the server's own.
+func refused(t *testing.T, err error) {
+	t.Helper()
+	var status *apierrors.StatusError
+	if err != nil && (!errors.As(err, &status) || status.ErrStatus.Code >= 500 && status.ErrStatus.Code != 504) {
+		t.Errorf("%v", err)
+	}
 }
 
 // FuzzSelectors: selectors of any form select or are refused, and the same as a watch and as a list.
