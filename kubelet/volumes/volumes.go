@@ -113,7 +113,10 @@ func (m *Manager) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]cont
 	}
 	pv := m.register(pod)
 	pv.writing.Lock()
-	defer pv.writing.Unlock()
+	defer func() {
+		pv.writing.Unlock()
+		m.signal() // what has changed meanwhile could not be written
+	}()
 	mounts := make(map[string]container.Mount, len(pod.Spec.Volumes))
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
@@ -177,13 +180,13 @@ func (m *Manager) Sync(ctx context.Context, pod *corev1.Pod) error {
 	if !ok {
 		return nil
 	}
+	pv.writing.Lock()
+	defer pv.writing.Unlock()
 	return m.rewrite(ctx, pv, pod)
 }
 
-// rewrite brings all volumes of a pod up to date from what watches have seen.
+// rewrite brings all volumes of a pod up to date from what watches have seen. pv.writing is held.
 func (m *Manager) rewrite(ctx context.Context, pv *podVolumes, pod *corev1.Pod) error {
-	pv.writing.Lock()
-	defer pv.writing.Unlock()
 	var errs []error
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]

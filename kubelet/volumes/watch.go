@@ -214,23 +214,35 @@ func (m *Manager) observe(k objectKey, obj clientObject) {
 	m.signal()
 }
 
+// rewriteDirty writes what has changed. Pods that are being prepared come later: some wait for minutes
+// for a volume, and must not hold up the others.
 func (m *Manager) rewriteDirty(ctx context.Context) {
 	m.mu.Lock()
-	var todo []*podVolumes
-	for uid := range m.dirty {
-		if pv := m.pods[uid]; pv != nil {
-			todo = append(todo, pv)
-		}
-	}
+	todo := slices.Collect(maps.Keys(m.dirty))
 	clear(m.dirty)
 	m.mu.Unlock()
-	for _, pv := range todo {
+	for _, uid := range todo {
 		m.mu.Lock()
-		pod := pv.pod
-		m.mu.Unlock()
-		if err := m.rewrite(ctx, pv, pod); err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
-			m.cfg.Logger.Warn("cannot update volumes", "pod", pod.Namespace+"/"+pod.Name, "err", err)
+		pv, known := m.pods[uid]
+		free := known && pv.writing.TryLock()
+		if known && !free {
+			m.dirty[uid] = true
 		}
+		m.mu.Unlock()
+		if free {
+			m.rewriteOne(ctx, pv)
+		}
+	}
+}
+
+// rewriteOne writes one pod's volumes and gives pv.writing back.
+func (m *Manager) rewriteOne(ctx context.Context, pv *podVolumes) {
+	defer pv.writing.Unlock()
+	m.mu.Lock()
+	pod := pv.pod
+	m.mu.Unlock()
+	if err := m.rewrite(ctx, pv, pod); err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		m.cfg.Logger.Warn("cannot update volumes", "pod", pod.Namespace+"/"+pod.Name, "err", err)
 	}
 }
 
