@@ -270,3 +270,19 @@ func TestEventTTL(t *testing.T) {
 		}
 	}
 }
+
+// TestCreateOnUpdate: these, and no others, are made by a PUT to a name that is free.
+func TestCreateOnUpdate(t *testing.T) {
+	want := []string{"clusterrolebindings", "clusterroles", "endpoints", "events", "events", "leases", "limitranges", "podtemplates", "priorityclasses",
+		"rolebindings", "roles", "services"}
+	var got []string
+	for _, d := range All(Config{}) {
+		if d.AllowCreateOnUpdate {
+			got = append(got, d.Name)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

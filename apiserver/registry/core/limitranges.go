@@ -25,6 +25,7 @@ func limitRanges() resource.Descriptor {
 		NewList:             func() runtime.Object { return &corev1.LimitRangeList{} },
 		Defaults:            defaultLimitRange,
 		Validate:            validateLimitRange,
+		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
 		Columns: []kind.Column[limits]{
 			kind.NameColumn[limits](),

@@ -35,6 +35,7 @@ func podTemplates() resource.Descriptor {
 			}
 			return podspec.WarnPodSpec(&p.Template.Spec, field.NewPath("template", "spec"))
 		},
+		CreateOnUpdate:      true,
 		UnconditionalUpdate: true,
 		Columns:             podTemplateColumns(),
 	})
