@@ -102,6 +102,11 @@ func (s *Scheduler) helped() map[*waiter]bool {
 			wake(plugin, refused)
 		}
 	}
+	for uid, n := range s.cache.nominated { // even if it does not fit yet: perhaps somebody else has to go
+		if w := s.queue.all[uid]; w != nil && w.place == inParked && s.freed[n.node] {
+			woken[w] = true
+		}
+	}
 	if len(s.freed) == 0 || len(s.queue.alike) == 0 {
 		return woken
 	}

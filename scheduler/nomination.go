@@ -80,7 +80,7 @@ func (s *Scheduler) choreDone(ctx context.Context, c *chore, err error) {
 		if ctx.Err() == nil {
 			s.log.Warn("cannot make room for a pod", "pod", c.Name(), "node", c.Node, "error", err)
 		}
-		s.cache.nominate(c.PodInfo, "")
+		// The nomination stays: some may have been evicted there.
 		if w := s.queue.all[c.Pod.UID]; w == c.waiter && w.place == inParked {
 			s.queue.leave(w)
 			s.queue.admit(w)

@@ -35,6 +35,10 @@ type world struct {
 	decisions *decision.Log
 }
 
+func newWorld(t *testing.T, admin client.Transport) *world {
+	return &world{T: t, admin: admin, decisions: decision.NewLog(100)}
+}
+
 // inWorld runs test in a synctest bubble in which a scheduler runs.
 func inWorld(t *testing.T, test func(w *world)) { inWorldWith(t, nil, Config{}, test) }
 
@@ -43,7 +47,7 @@ func inWorldWith(t *testing.T, between func(client.Transport) client.Transport, 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := apiservertest.Start(t)
-		w := &world{T: t, admin: server.Client(auth.Admin()), decisions: decision.NewLog(100)}
+		w := newWorld(t, server.Client(auth.Admin()))
 		transport := server.Client(auth.User{Name: "system:kube-scheduler", Groups: []string{"system:authenticated"}})
 		if between != nil {
 			transport = between(transport)

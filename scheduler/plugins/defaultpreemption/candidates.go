@@ -14,13 +14,16 @@ import (
 	"github.com/miniorch/miniorch/scheduler/framework"
 )
 
-// candidates tries nodes from a random one on, until there is enough to choose from. Without any
-// it says why.
+// candidates tries nodes from a random one on, until there is enough to choose from; first the one
+// where room was made before. Without any it says why.
 func (p Plugin) candidates(a *framework.Attempt) (found []*framework.Candidate, why string) {
 	n := a.Nodes.Len()
 	enough := max(int(p.args.MinCandidateNodesAbsolute), n*int(p.args.MinCandidateNodesPercentage)/100)
 	budgets := p.parsedBudgets(a)
 	hopeless, helpless, first := 0, 0, int(a.Rand()*float64(n))
+	if begun := a.Nodes.Position(a.Nominated); begun >= 0 {
+		first = begun
+	}
 	for k := range n {
 		i := (first + k) % n
 		if a.Refusals[i] == nil || a.Refusals[i].Code == framework.Unresolvable {
@@ -91,8 +94,15 @@ func try(a *framework.Attempt, i int, budgets []*budget) *framework.Candidate {
 	return c
 }
 
-// moreImportant orders pods: a higher priority, then who runs longer.
+// moreImportant orders pods: a higher priority, then who runs longer. Who has been evicted already
+// comes last: nothing is lost by its going.
 func moreImportant(a, b *framework.PodInfo) int {
+	if x, y := evicted(a), evicted(b); x != y {
+		if x {
+			return 1
+		}
+		return -1
+	}
 	if a.Priority != b.Priority {
 		return cmp.Compare(b.Priority, a.Priority)
 	}
@@ -109,35 +119,45 @@ func started(p *framework.PodInfo) time.Time {
 
 // choose returns the candidate that harms least: the fewest violations of budgets; the lowest
 // most important victim; the lowest sum of priorities; the fewest victims; and the most
-// important victims that run shortest.
+// important victims that run shortest. Victims that have been evicted already do not count: a
+// scheduler that was interrupted goes on where it began.
 func choose(all []*framework.Candidate) *framework.Candidate {
-	return slices.MinFunc(all, func(a, b *framework.Candidate) int {
-		if len(a.Victims) == 0 || len(b.Victims) == 0 {
-			return cmp.Compare(len(a.Victims), len(b.Victims))
+	return slices.MinFunc(all, func(x, y *framework.Candidate) int {
+		a, b := staying(x), staying(y)
+		if len(a) == 0 || len(b) == 0 {
+			return cmp.Compare(len(a), len(b))
 		}
 		return cmp.Or(
-			cmp.Compare(a.Violations, b.Violations),
-			cmp.Compare(a.Victims[0].Priority, b.Victims[0].Priority),
+			cmp.Compare(x.Violations, y.Violations),
+			cmp.Compare(a[0].Priority, b[0].Priority),
 			cmp.Compare(sum(a), sum(b)),
-			cmp.Compare(len(a.Victims), len(b.Victims)),
+			cmp.Compare(len(a), len(b)),
 			oldest(b).Compare(oldest(a)),
 		)
 	})
 }
 
+// staying returns the victims who would stay otherwise. Those who would not are the last.
+func staying(c *framework.Candidate) []*framework.PodInfo {
+	if at := slices.IndexFunc(c.Victims, evicted); at >= 0 {
+		return c.Victims[:at]
+	}
+	return c.Victims
+}
+
 // sum adds up priorities, lifted above zero so that more victims never look like less.
-func sum(c *framework.Candidate) (sum int64) {
-	for _, v := range c.Victims {
+func sum(victims []*framework.PodInfo) (sum int64) {
+	for _, v := range victims {
 		sum += int64(v.Priority) + 1<<31
 	}
 	return sum
 }
 
 // oldest returns when the first of the most important victims started.
-func oldest(c *framework.Candidate) time.Time {
-	at := started(c.Victims[0])
-	for _, v := range c.Victims {
-		if t := started(v); v.Priority == c.Victims[0].Priority && t.Before(at) {
+func oldest(victims []*framework.PodInfo) time.Time {
+	at := started(victims[0])
+	for _, v := range victims {
+		if t := started(v); v.Priority == victims[0].Priority && t.Before(at) {
 			at = t
 		}
 	}

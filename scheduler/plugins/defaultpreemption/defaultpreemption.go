@@ -78,6 +78,9 @@ func (p Plugin) PostFilter(a *framework.Attempt) (*framework.Nomination, *framew
 		}
 	}
 	best := choose(all)
+	if begun := slices.IndexFunc(all, func(c *framework.Candidate) bool { return c.Node.Name == a.Nominated }); begun >= 0 {
+		best = all[begun] // what we see may be old: others may have been evicted there than we know of
+	}
 	n := &framework.Nomination{Node: best.Node.Name, Work: p.evict(a.Pod, best), Candidates: described(best, all)}
 	n.Reason = fmt.Sprintf("preempt %d pods on %s", len(best.Victims), best.Node.Name)
 	return n, nil
@@ -91,13 +94,20 @@ func leaving(a *framework.Attempt) bool {
 		return false
 	}
 	for _, q := range a.Nodes.At(at).Pods {
-		if q.Priority < a.Pod.Priority && q.Pod.DeletionTimestamp != nil {
-			if c := api.PodCondition(q.Pod, corev1.DisruptionTarget); c != nil && c.Reason == corev1.PodReasonPreemptionByScheduler {
-				return true
-			}
+		if q.Priority < a.Pod.Priority && evicted(q) {
+			return true
 		}
 	}
 	return false
+}
+
+// evicted reports whether the pod is on its way out to make room for another.
+func evicted(q *framework.PodInfo) bool {
+	if q.Pod.DeletionTimestamp == nil {
+		return false
+	}
+	c := api.PodCondition(q.Pod, corev1.DisruptionTarget)
+	return c != nil && c.Reason == corev1.PodReasonPreemptionByScheduler
 }
 
 // described lists candidates for people, the chosen one first.

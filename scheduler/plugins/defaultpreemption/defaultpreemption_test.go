@@ -57,6 +57,11 @@ func TestChoice(t *testing.T) {
 		return sample.Info(sample.Node(name, "cpu", "2"), pods...)
 	}
 	pod := runs("p", "1", 100, 0)
+	going := func(p *corev1.Pod) {
+		now := metav1.Now()
+		p.DeletionTimestamp = &now
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler}}
+	}
 	tests := []struct {
 		name, reason string
 		pod          *corev1.Pod
@@ -78,6 +83,12 @@ func TestChoice(t *testing.T) {
 			[]*framework.NodeInfo{node("a", runs("x", "1", 1, 0), runs("y", "1", 1, 0)), node("b", runs("v", "2", 1, 0))}, nil, "b: d/v"},
 		{"youngest", "who runs shortest loses least", pod,
 			[]*framework.NodeInfo{node("a", runs("x", "2", 1, 90)), node("b", runs("y", "2", 1, 5)), node("c", runs("z", "2", 1, 50))}, nil, "b: d/y"},
+		{"evicted already", "it goes anyway", pod,
+			[]*framework.NodeInfo{node("a", runs("x", "2", 1, 5)), node("b", runs("y", "2", 50, 50, going))}, nil, "b: d/y"},
+		{"half evicted", "one more, not two", runs("p", "2", 100, 0),
+			[]*framework.NodeInfo{node("a", runs("x", "1", 1, 5), runs("w", "1", 1, 5)), node("b", runs("y", "1", 1, 50, going), runs("z", "1", 1, 50))}, nil, "b: d/z d/y"},
+		{"evicted beside another", "who stays need not go too", pod,
+			[]*framework.NodeInfo{node("a", runs("x", "1", 50, 50, going), runs("y", "1", 1, 5))}, nil, "a: d/x"},
 		{"budget, another node", "violations count most", pod,
 			[]*framework.NodeInfo{node("a", runs("x", "2", 1, 0)), node("b", runs("y", "2", 50, 0))}, []*policyv1.PodDisruptionBudget{budgetOf("x", 0)}, "b: d/y"},
 		{"budget, same node", "the protected pod stays", pod,
@@ -127,6 +138,11 @@ func TestWaitsForVictims(t *testing.T) {
 	n, st := plugin().PostFilter(a)
 	if !st.OK() || n.Node != "a" || n.Work != nil {
 		t.Errorf("%+v, %v", n, st)
+	}
+	b := attempt(runs("p", "1", 100, 0), sample.Info(sample.Node("a", "cpu", "2"), runs("x", "2", 9, 0)), sample.Info(sample.Node("b", "cpu", "2"), runs("y", "2", 1, 0)))
+	b.Nominated = "a"
+	if n, _ := plugin().PostFilter(b); n == nil || n.Node != "a" || n.Work == nil {
+		t.Errorf("what was begun is not gone on with: %+v", n)
 	}
 	a.Refusals[0] = framework.RefuseForGood("node(s) were unschedulable")
 	if n, _ := plugin().PostFilter(a); n == nil || n.Node != "b" || n.Work == nil {
