@@ -171,6 +171,16 @@ func (k *Keeper) byLibrary(old, obj api.Object, manager string, now metav1.Time)
 // Applied merges what a client applies into old, which stays as it is. What others own and
 // the client wants otherwise is a conflict unless it uses force.
 func (k *Keeper) Applied(old api.Object, applied *unstructured.Unstructured, manager string, force bool, now metav1.Time) (api.Object, error) {
+	part, rest := k.concerned(old, applied, manager)
+	obj, err := k.appliedTo(part, applied, manager, force, now)
+	if err == nil && rest != nil {
+		err = join(obj, rest)
+	}
+	return obj, err
+}
+
+// appliedTo is Applied for all of an object that an apply concerns.
+func (k *Keeper) appliedTo(old api.Object, applied *unstructured.Unstructured, manager string, force bool, now metav1.Time) (api.Object, error) {
 	l := k.library()
 	result, err := l.manager.Apply(l.converter.named(old), applied, manager, force)
 	if err != nil {

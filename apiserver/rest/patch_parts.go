@@ -4,44 +4,16 @@ import (
 	"context"
 	"reflect"
 	"strings"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/miniorch/miniorch/apiserver/alike"
 	"github.com/miniorch/miniorch/apiserver/decode"
 	"github.com/miniorch/miniorch/pkg/api"
 )
 
 // A merge patch nearly always names one or two of an object's parts (its metadata, its
 // status), and the rest of the object need not be taken apart and put together again.
-
-// topFields are the fields of an object's type by their JSON names, without apiVersion and
-// kind.
-type topFields map[string]int
-
-// topFieldsOf are kept by type; nil for types that cannot be patched by parts.
-var topFieldsOf sync.Map // reflect.Type → topFields
-
-func fieldsOf(t reflect.Type) topFields {
-	if known, ok := topFieldsOf.Load(t); ok {
-		return known.(topFields)
-	}
-	fields := topFields{}
-	if t.Kind() != reflect.Struct {
-		fields = nil
-	}
-	for i := 0; fields != nil && i < t.NumField(); i++ {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		switch {
-		case name != "":
-			fields[name] = i
-		case t.Field(i).Name != "TypeMeta": // its fields are the object's own
-			fields = nil
-		}
-	}
-	topFieldsOf.Store(t, fields)
-	return fields
-}
 
 // byParts reports whether the patch is about whole parts only. Directives of a strategic
 // patch at the top are about the object as a whole.
@@ -51,7 +23,7 @@ func byParts(patch map[string]any, like runtime.Object) bool {
 			return false
 		}
 	}
-	return fieldsOf(reflect.TypeOf(like).Elem()) != nil
+	return alike.Parts(reflect.TypeOf(like).Elem()) != nil
 }
 
 // applyToParts is applyTo for a patch by parts.
@@ -60,7 +32,7 @@ func (p *patch) applyToParts(ctx context.Context, current api.Object, opts decod
 		current = withoutOwners(current)
 	}
 	from := reflect.ValueOf(current).Elem()
-	fields := fieldsOf(from.Type())
+	fields := alike.Parts(from.Type())
 	some := reflect.New(from.Type())
 	for name := range p.parts {
 		if i, ok := fields[name]; ok {
