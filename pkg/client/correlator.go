@@ -14,15 +14,22 @@ const (
 	correlatorSize = 4096             // things remembered; the longest unheard of is forgotten
 	similarWindow  = 10 * time.Minute // silence after which counting starts anew
 	similarMax     = 10               // different sentences for one reason before they are combined
-	objectBurst    = 25               // writes about one object at once
+	objectBurst    = 25               // writes of one voice at once
 	objectRefill   = 5 * time.Minute  // and one more per
 )
 
+// voice is who says of what that it is normal, or that it is not: however much there is to tell of a
+// good course, nobody is kept from hearing that it ended badly.
+type voice struct {
+	source corev1.EventSource
+	about  corev1.ObjectReference
+	kind   string
+}
+
 // similar identifies events that differ in their sentence only.
 type similar struct {
-	source       corev1.EventSource
-	about        corev1.ObjectReference
-	kind, reason string
+	voice
+	reason string
 }
 
 // same identifies events that differ in nothing but their time.
@@ -38,12 +45,12 @@ type writing struct {
 }
 
 // correlator finds what repeats: the same sentence is counted in one event, many sentences
-// for one reason become one combined event, and one object may not flood the API. It is a
+// for one reason become one combined event, and no voice may flood the API. It is a
 // pure state machine: time comes with the events. It has one user at a time.
 type correlator struct {
 	written lru[same, *corev1.Event]
 	recent  lru[similar, *sentences]
-	budgets lru[corev1.ObjectReference, *budget]
+	budgets lru[voice, *budget]
 	named   int // makes names unique
 }
 
@@ -61,18 +68,19 @@ func newCorrelator() *correlator {
 	return &correlator{
 		written: newLRU[same, *corev1.Event](correlatorSize),
 		recent:  newLRU[similar, *sentences](correlatorSize),
-		budgets: newLRU[corev1.ObjectReference, *budget](correlatorSize),
+		budgets: newLRU[voice, *budget](correlatorSize),
 	}
 }
 
-// next returns what to write for h; ok is false when h's object has had its share.
+// next returns what to write for h; ok is false when h's voice has had its share.
 func (c *correlator) next(h happening) (w writing, ok bool) {
 	about := h.about
 	about.ResourceVersion = "" // the same thing at another version is the same thing
-	if !c.spend(about, h.at) {
+	of := voice{source: h.source, about: about, kind: h.kind}
+	if !c.spend(of, h.at) {
 		return writing{}, false
 	}
-	key := same{similar: similar{source: h.source, about: about, kind: h.kind, reason: h.reason}, words: h.words}
+	key := same{similar: similar{voice: of, reason: h.reason}, words: h.words}
 	if c.combines(key, h.at) {
 		key.words = "" // all of them count as one
 		h.words = "(combined from similar events): " + h.words
@@ -90,11 +98,11 @@ func (c *correlator) next(h happening) (w writing, ok bool) {
 	return writing{key: key, event: ev.DeepCopy()}, true
 }
 
-func (c *correlator) spend(about corev1.ObjectReference, now time.Time) bool {
-	b, ok := c.budgets.get(about)
+func (c *correlator) spend(of voice, now time.Time) bool {
+	b, ok := c.budgets.get(of)
 	if !ok {
 		b = &budget{left: objectBurst, last: now}
-		c.budgets.put(about, b)
+		c.budgets.put(of, b)
 	}
 	b.left = min(objectBurst, b.left+float64(now.Sub(b.last))/float64(objectRefill))
 	b.last = now

@@ -93,10 +93,15 @@ func TestRecorderCombinesAndLimits(t *testing.T) {
 		for i := range 100 {
 			r.Event(pod("a", ""), corev1.EventTypeWarning, "Failed", "try %d", i)
 		}
-		// 10 sentences of their own, and 15 more combined: one object's share is 25 at once.
+		// 10 sentences of their own, and 15 more combined: one voice's share is 25 at once.
 		got := eventsIn(t, s)
 		if len(got) != 11 || got[0] != "d/Pod a Failed x15: (combined from similar events): try 24" {
 			t.Errorf("%d events, first %q", len(got), got[0])
+		}
+		r.Event(pod("a", ""), corev1.EventTypeNormal, "Ready", "at last")
+		r.As("another").Event(pod("a", ""), corev1.EventTypeWarning, "Failed", "seen too")
+		if now := eventsIn(t, s); len(now) != len(got)+2 {
+			t.Errorf("%d events are kept from others by so many warnings, want all of two heard", len(got)+2-len(now))
 		}
 	})
 }
