@@ -26,11 +26,11 @@ import (
 // keptDecisions bounds the log of decisions that /debug/decisions serves.
 const keptDecisions = 10_000
 
-// gcPercent lets the heap grow to three times what lives before it is collected, not to
-// twice (GOGC overrides it). Most of what the API server allocates dies with its request:
-// measured, a create costs 10 % less, an idle control plane is as small as before, and one
-// with 16,000 pods takes 320 MB instead of 260.
-const gcPercent = 200
+// gcPercent lets the heap grow to two and a half times what lives before it is collected, not to
+// twice (GOGC overrides it). Most of what the API server allocates dies with its request.
+// Measured with 10,000 pods and creates by 16 writers: at 100, 150 and 200 the collector takes 13,
+// 11 and 9 % of the processor, and the pods 95, 107 and 130 MB.
+const gcPercent = 150
 
 func main() {
 	if os.Getenv("GOGC") == "" {
