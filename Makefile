@@ -69,6 +69,8 @@ lint: ## gofmt, go vet, staticcheck
 
 bench: deps build images ## the numbers in the README, measured on this machine
 	@$(GO) run ./test/bench -bin $(BIN)
+	@echo "GET and LIST of 500, 5,000 and 50,000 pods, without a network, with allocations:"
+	@$(GO) test -run '^$$' -bench Reads -benchtime 10x ./apiserver
 
 clean: ## remove what was built
 	rm -rf $(BIN)
