@@ -132,10 +132,11 @@ func testStreamedLists(t *testing.T, store storage.Store, media, prefix string) 
 			}
 		}
 	}
+	// A connection that ends in an unusual way makes the client stream the list again.
 	check := func(when string, wantStreamed int) {
 		t.Helper()
-		if lists, streamed, _ := log.count(); lists > 0 || streamed != wantStreamed {
-			t.Errorf("%s: %d lists, %d streamed ones, want none and %d", when, lists, streamed, wantStreamed)
+		if lists, streamed, resumed := log.count(); lists > 0 || streamed < wantStreamed {
+			t.Errorf("%s: %d lists, %d streamed ones, %d watches, want no list and %d streamed ones", when, lists, streamed, resumed, wantStreamed)
 		}
 	}
 	expect("add -a", "add -b")
