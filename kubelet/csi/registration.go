@@ -58,7 +58,7 @@ func (m *Manager) scan(ctx context.Context, known map[socket]*driver) bool {
 		d, err := m.register(ctx, s.path)
 		switch {
 		case err != nil:
-			m.cfg.Logger.Warn("cannot register a driver", "socket", s.path, "err", err)
+			m.cfg.Logger.Info("cannot register a driver yet", "socket", s.path, "err", err)
 			fine = false
 		default:
 			known[s] = d

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -45,17 +44,50 @@ func (w *world) testDriver(t *testing.T) {
 	expect(t, w.kubectl(t, "get", "node", "node-1", "-o", "jsonpath={.status.volumesInUse} {.status.volumesAttached}"),
 		`["kubernetes.io/csi/disk.example.com^disk-1"] [{"devicePath":"","name":"kubernetes.io/csi/disk.example.com^disk-1"}]`)
 
+	eventually(t, "the note", func() error { _, err := os.Stat(filepath.Join(disk, "note")); return err })
 	w.apply(t, strings.NewReplacer("NAME", "reader", "NODE", "node-2", "COMMAND", "cat /disk/note && sleep 3600").Replace(diskUser))
 	w.event(t, "reader", "FailedAttachVolume", "Volume is already used by pod(s) writer")
 	w.kubectl(t, "delete", "pod", "writer", "--wait")
 	w.detaches(t, "node-1")
 	w.attaches(t, "node-2")
 	w.kubectl(t, "wait", "--for=condition=Ready", "pod/reader", "--timeout=3m")
-	expect(t, w.kubectl(t, "logs", "reader"), "kept")
+	w.reads(t, "reader")
 
-	w.kubectl(t, "delete", "pod", "reader", "--wait")
-	w.detaches(t, "node-2")
+	w.leavesDeadNode(t)
 	w.kubectl(t, "delete", "pvc/disk", "pv/disk", "csidriver/"+diskDriver, "--wait")
+}
+
+// leavesDeadNode cuts the power of the reader's node: only somebody who says that nothing runs there gets the disk
+// off it. When the node is back it lets go of what it had.
+func (w *world) leavesDeadNode(t *testing.T) {
+	check(t, w.Kill("node-2", false))
+	w.apply(t, strings.NewReplacer("NAME", "third", "NODE", "node-1", "COMMAND", "cat /disk/note && sleep 3600").Replace(diskUser))
+	w.kubectl(t, "wait", "--for=condition=Ready=Unknown", "node/node-2", "--timeout=3m")
+	w.event(t, "third", "FailedAttachVolume", "Volume is already used by pod(s) reader")
+	w.kubectl(t, "delete", "pod", "reader", "--wait=false")
+	w.kubectl(t, "taint", "node", "node-2", "node.kubernetes.io/out-of-service=dead:NoSchedule") // others' pods stay
+	w.letsGo(t, "node-2")
+	w.attaches(t, "node-1")
+	w.kubectl(t, "wait", "--for=condition=Ready", "pod/third", "--timeout=3m")
+	w.reads(t, "third")
+
+	check(t, w.Start(context.Background(), "node-2"))
+	w.kubectl(t, "wait", "--for=condition=Ready", "node/node-2", "--timeout=3m")
+	w.kubectl(t, "taint", "node", "node-2", "node.kubernetes.io/out-of-service-")
+	w.field(t, "node/node-2", ".status.volumesInUse", "")
+	w.kubectl(t, "delete", "pod", "third", "--wait")
+	w.detaches(t, "node-1")
+}
+
+// reads waits until a pod has found what the first has written.
+func (w *world) reads(t *testing.T, pod string) {
+	t.Helper()
+	eventually(t, "what "+pod+" reads", func() error {
+		if out := w.kubectl(t, "logs", pod); out != "kept\n" {
+			return fmt.Errorf("%q", out)
+		}
+		return nil
+	})
 }
 
 const diskUser = `{apiVersion: v1, kind: Pod, metadata: {name: NAME}, spec: {nodeName: NODE, terminationGracePeriodSeconds: 0,
@@ -120,18 +152,25 @@ func (w *world) attaches(t *testing.T, node string) {
 // detaches plays the attacher, too: nobody may use the disk when it lets go.
 func (w *world) detaches(t *testing.T, node string) {
 	t.Helper()
-	eventually(t, "the disk to be detached from "+node, func() error {
-		a, err := w.attachment(t.Context(), node)
-		if err != nil || a.DeletionTimestamp == nil {
+	a := w.letsGo(t, node)
+	n, err := w.clients.CoreV1().Nodes().Get(t.Context(), a.Spec.NodeName, metav1.GetOptions{})
+	check(t, err)
+	if len(n.Status.VolumesInUse) > 0 || len(n.Status.VolumesAttached) > 0 {
+		t.Errorf("detached what is used: %v, attached are %v", n.Status.VolumesInUse, n.Status.VolumesAttached)
+	}
+}
+
+// letsGo waits for an attachment to be deleted, and takes the attacher's hold off it.
+func (w *world) letsGo(t *testing.T, node string) *storagev1.VolumeAttachment {
+	t.Helper()
+	var a *storagev1.VolumeAttachment
+	eventually(t, "the disk to be detached from "+node, func() (err error) {
+		if a, err = w.attachment(t.Context(), node); err != nil || a.DeletionTimestamp == nil {
 			return fmt.Errorf("%v: %v", err, a)
 		}
-		n, err := w.clients.CoreV1().Nodes().Get(t.Context(), node, metav1.GetOptions{})
-		check(t, err)
-		if len(n.Status.VolumesInUse) > 0 || len(n.Status.VolumesAttached) > 0 {
-			t.Errorf("detaching what is used: %v, attached are %v", n.Status.VolumesInUse, n.Status.VolumesAttached)
-		}
-		a.Finalizers = slices.DeleteFunc(a.Finalizers, func(f string) bool { return f == "example.com/attacher" })
+		a.Finalizers = nil
 		_, err = w.clients.StorageV1().VolumeAttachments().Update(t.Context(), a, metav1.UpdateOptions{})
 		return err
 	})
+	return a
 }

@@ -35,9 +35,12 @@ func (w *world) testStorage(t *testing.T) {
 // an ephemeral volume goes with its pod.
 func (w *world) volumesByHand(t *testing.T, dir string) {
 	w.kubectl(t, "wait", "--for=condition=Ready", "pod/user", "--timeout=3m")
-	if content, err := os.ReadFile(filepath.Join(dir, "from-pod")); string(content) != "found\n" {
-		t.Errorf("the pod wrote %q (%v) into the directory of the host", content, err)
-	}
+	eventually(t, "what the pod writes into the directory of the host", func() error { // it is Ready before it has
+		if content, err := os.ReadFile(filepath.Join(dir, "from-pod")); string(content) != "found\n" {
+			return fmt.Errorf("%q (%v)", content, err)
+		}
+		return nil
+	})
 	expect(t, w.inPod(t, "user", "cat", "/reader/from-pod"), "found")
 	if out, err := w.run("exec", "user", "--", "touch", "/reader/x"); err == nil || !strings.Contains(out, "Read-only file system") {
 		t.Errorf("a volume that is read only was written to: %v\n%s", err, out)
@@ -189,16 +192,19 @@ func (w *world) provisioningIsInterrupted(t *testing.T) {
   volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]}}`)
 	kills()
 	eventually(t, "eight pods", func() error { return w.readyPods("app=burst", 8) })
-	dirs := w.localVolumes(t)
-	if len(dirs) != 8 {
-		t.Errorf("directories of volumes on the nodes: %q, want eight", dirs)
-	}
-	for _, dir := range dirs {
-		name, err := os.ReadFile(filepath.Join(dir, "name"))
-		if err != nil || !strings.HasSuffix(dir, "_data-"+strings.TrimSpace(string(name))) {
-			t.Errorf("%s belongs to %q (%v)", dir, name, err)
+	eventually(t, "each pod's name in a directory of its own", func() error {
+		dirs := w.localVolumes(t)
+		for _, dir := range dirs {
+			name, err := os.ReadFile(filepath.Join(dir, "name"))
+			if err != nil || !strings.HasSuffix(dir, "_data-"+strings.TrimSpace(string(name))) {
+				return fmt.Errorf("%s belongs to %q (%v)", dir, name, err)
+			}
 		}
-	}
+		if len(dirs) != 8 {
+			return fmt.Errorf("directories %q, want eight", dirs)
+		}
+		return nil
+	})
 	w.kubectl(t, "delete", "statefulset/burst", "--cascade=background")
 	w.kubectl(t, "delete", "pvc", "--all", "--wait=false")
 	kills()
