@@ -130,15 +130,18 @@ func batchOf(resp *clientv3.WatchResponse, lean bool) (batch storage.Batch, comp
 
 // RequestProgress asks etcd how far the prefix's watches are.
 func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
+	var failed error
 	for _, st := range s.streamsOf(prefix) {
-		err := s.ask(ctx, st)
-		st.asking.Done()
-		if err != nil && ctx.Err() != nil {
-			return fmt.Errorf("requesting progress: %w", err)
+		// An error means that the watch has ended meanwhile, and tells its reader so itself; or that
+		// who asks has no more time, and then the others need not be asked.
+		if failed == nil {
+			if err := s.ask(ctx, st); err != nil && ctx.Err() != nil {
+				failed = fmt.Errorf("requesting progress: %w", err)
+			}
 		}
-		// Otherwise the watch has ended meanwhile, and tells its reader so itself.
+		st.asking.Done()
 	}
-	return nil
+	return failed
 }
 
 func (s *Store) ask(ctx context.Context, st *stream) error {

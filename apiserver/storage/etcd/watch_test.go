@@ -1,8 +1,10 @@
 package etcd_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -56,5 +58,29 @@ func TestLeanWatch(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// Who gives up asking for the progress of several watches holds up the end of none of them.
+func TestProgressGivenUp(t *testing.T) {
+	store := etcd.New(start(t, etcd.EmbeddedConfig{NoSync: true}).Client(), etcd.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watches := []<-chan storage.Batch{store.Watch(ctx, "/a/", 0), store.Watch(ctx, "/a/", 0), store.Watch(ctx, "/a/", 0)}
+	late, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	if err := store.RequestProgress(late, "/a/"); err == nil {
+		t.Error("there was no time to ask, and no error")
+	}
+	cancel()
+	for i, batches := range watches {
+		for ended := false; !ended; {
+			select {
+			case _, more := <-batches:
+				ended = !more
+			case <-time.After(2 * time.Minute):
+				t.Fatalf("watch %d does not end", i)
+			}
+		}
 	}
 }
