@@ -3,9 +3,11 @@ package rest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -168,6 +170,7 @@ func (s *Store) prepareCreate(ctx context.Context, ns string, obj api.Object, by
 
 func (s *Store) checkCreate(ctx context.Context, obj api.Object, req *admission.Request) error {
 	errs := validation.ValidateObjectMetaAccessor(obj, s.desc.Namespaced, s.nameRule(), field.NewPath("metadata"))
+	errs = append(errs, checkFinalizers(obj)...)
 	if s.desc.Validate != nil {
 		errs = append(errs, s.desc.Validate(ctx, obj)...)
 	}
@@ -188,6 +191,19 @@ func (s *Store) warn(ctx context.Context, obj, old api.Object) {
 	for _, text := range s.desc.Warnings(ctx, obj, old) {
 		warning.Add(ctx, text)
 	}
+}
+
+// checkFinalizers wants to know whose a finalizer is: it has a domain, unless the cluster itself takes it off.
+func checkFinalizers(obj api.Object) field.ErrorList {
+	var errs field.ErrorList
+	for i, f := range obj.GetFinalizers() {
+		switch {
+		case strings.Contains(f, "/"), f == string(corev1.FinalizerKubernetes), f == metav1.FinalizerOrphanDependents, f == metav1.FinalizerDeleteDependents:
+		default:
+			errs = append(errs, field.Invalid(field.NewPath("metadata", "finalizers").Index(i), f, "name is neither a standard finalizer name nor is it fully qualified"))
+		}
+	}
+	return errs
 }
 
 func (s *Store) nameRule() validation.ValidateNameFunc {

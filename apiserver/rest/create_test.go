@@ -158,3 +158,21 @@ func TestCreateOnUpdate(t *testing.T) {
 		wantReason(t, err, metav1.StatusReasonNotFound)
 	})
 }
+
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/: names say whose they are.
+func TestFinalizersHaveOwners(t *testing.T) {
+	inBubble(t, func(t *testing.T, e *engine) {
+		configMaps := of[*corev1.ConfigMap](e)
+		with := func(name string, finalizers ...string) *corev1.ConfigMap {
+			c := configMap(name)
+			c.Finalizers = finalizers
+			return c
+		}
+		_, err := configMaps.Create(e.ctx, "default", with("a", "mine"), metav1.CreateOptions{})
+		wantReason(t, err, metav1.StatusReasonInvalid)
+		made := must(configMaps.Create(e.ctx, "default", with("a", "example.com/mine", "orphan"), metav1.CreateOptions{}))(t).Object.(*corev1.ConfigMap).DeepCopy()
+		made.Finalizers = append(made.Finalizers, "again")
+		_, _, err = configMaps.Update(e.ctx, "default", "a", "", rest.Replace(made), rest.UpdateOptions{})
+		wantReason(t, err, metav1.StatusReasonInvalid)
+	})
+}

@@ -246,6 +246,7 @@ func (u *update) hooks() resource.Subresource {
 func (u *update) check(ctx context.Context, obj, old api.Object, req *admission.Request) error {
 	s := u.store
 	errs := validation.ValidateObjectMetaAccessorUpdate(obj, old, field.NewPath("metadata"))
+	errs = append(errs, checkFinalizers(obj)...)
 	hooks := u.hooks()
 	// A subresource that says what is valid about its own part need not look at the rest.
 	if s.desc.Validate != nil && (u.sub == nil || hooks.Name == "" || hooks.ValidateUpdate == nil) {
