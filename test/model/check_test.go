@@ -226,8 +226,7 @@ func (w *world) checkPages(rd *read) {
 		if i >= len(rd.remaining) || rd.cut >= 0 {
 			continue
 		}
-		filtered := rd.selection.color != "" || rd.selection.colorless != "" || rd.selection.name != ""
-		if left := int64(len(rd.items) - shown); rd.remaining[i] >= 0 && rd.remaining[i] != left || rd.remaining[i] < 0 && !filtered {
+		if left := int64(len(rd.items) - shown); rd.remaining[i] >= 0 && rd.remaining[i] != left || rd.remaining[i] < 0 && !rd.selection.filtered() {
 			w.Errorf("%v: page %d says that %d are left, there are %d", rd, i, rd.remaining[i], left)
 		}
 	}

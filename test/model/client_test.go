@@ -68,7 +68,7 @@ func (c *client) newOp() *op {
 	o.Place = place{kinds[r.IntN(2)], namespaces[r.IntN(2)], fmt.Sprint("n", r.IntN(4))}
 	verbs := []verb{create, create, put, put, mergePatch, strategicPatch, jsonPatch, apply, apply, apply, remove, removeCollection}
 	if o.Place.kind == deployments {
-		verbs = append(verbs, putStatus, patchStatus, putScale, patchScale)
+		verbs = append(verbs, putStatus, patchStatus, applyStatus, applyStatus, putScale, patchScale)
 	}
 	o.Verb = verbs[r.IntN(len(verbs))]
 	if o.Verb == removeCollection && r.IntN(4) > 0 {
@@ -95,7 +95,7 @@ func (c *client) newOp() *op {
 // fillIn makes up what is written.
 func (c *client) fillIn(o *op) {
 	r := c.r
-	if slices.Contains([]verb{putStatus, patchStatus, putScale, patchScale, remove}, o.Verb) {
+	if slices.Contains([]verb{putStatus, patchStatus, applyStatus, putScale, patchScale, remove}, o.Verb) {
 		return
 	}
 	if o.Verb == removeCollection {

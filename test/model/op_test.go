@@ -21,6 +21,7 @@ const (
 	apply            verb = "apply"
 	putStatus        verb = "put status"
 	patchStatus      verb = "patch status"
+	applyStatus      verb = "apply status"
 	putScale         verb = "put scale"
 	patchScale       verb = "patch scale"
 	remove           verb = "delete"
@@ -127,13 +128,21 @@ func (o *op) updated(stored *state) outcome {
 	s, who := stored.copy(), o.Manager+"/Update"
 	switch o.Verb {
 	case putStatus: // what it says of annotations and finalizers counts, and it says that there are none
+		s.StatusOwners = []string{who}
 		s.Status, s.Fields, s.Owners, s.Finalizers = o.Number, nil, nil, nil
 		if s.Deleting {
 			return outcome{}
 		}
 		return outcome{now: s.copy()}
 	case patchStatus:
-		s.Status = o.Number
+		s.Status, s.StatusOwners = o.Number, []string{who}
+		return outcome{now: s}
+	case applyStatus:
+		who = o.Manager + "/Apply"
+		if slices.ContainsFunc(s.StatusOwners, func(w string) bool { return w != who }) && !o.Force {
+			return refuse(metav1.StatusReasonConflict)
+		}
+		s.Status, s.StatusOwners = o.Number, []string{who}
 		return outcome{now: s}
 	case putScale, patchScale:
 		s.scale(o.replicas())
@@ -246,7 +255,7 @@ func (o *op) wrote(before, after *state) bool {
 		return false
 	}
 	switch o.Verb {
-	case putStatus, patchStatus:
+	case putStatus, patchStatus, applyStatus:
 		return after.Status == o.Number && (before == nil || before.Status != o.Number)
 	case putScale, patchScale:
 		return after.Replicas == int32(o.Number) && (before == nil || before.Replicas != int32(o.Number))

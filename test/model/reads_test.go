@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,22 +56,28 @@ func (s selection) options() metav1.ListOptions {
 	case s.colorless != "":
 		opts.LabelSelector = colorLabel + "!=" + s.colorless
 	}
-	if s.name != "" {
-		opts.FieldSelector = "metadata.name=" + s.name
+	var fields []string
+	for field, value := range map[string]string{"metadata.name=": s.name, "metadata.name!=": s.anonymous, "metadata.namespace=": s.within} {
+		if value != "" {
+			fields = append(fields, field+value)
+		}
 	}
+	opts.FieldSelector = strings.Join(fields, ",")
 	return opts
 }
 
 func (c *client) newSelection() selection {
 	r := c.r
 	s := selection{kind: kinds[r.IntN(2)], namespace: []string{"", "default", "other"}[r.IntN(3)]}
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0:
 		s.color = []string{"red", "blue"}[r.IntN(2)]
 	case 1:
 		s.colorless = "red"
 	case 2:
 		s.name = fmt.Sprint("n", r.IntN(4))
+	case 3:
+		s.anonymous, s.within = fmt.Sprint("n", r.IntN(4)), []string{"", "default", "other"}[r.IntN(3)]
 	}
 	return s
 }

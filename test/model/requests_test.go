@@ -106,6 +106,7 @@ var patches = map[verb]struct {
 	patchStatus:    {types.MergePatchType, "status", (*op).patch},
 	patchScale:     {types.MergePatchType, "scale", (*op).patch},
 	apply:          {types.ApplyYAMLPatchType, "", (*op).wish},
+	applyStatus:    {types.ApplyYAMLPatchType, "status", (*op).statusWish},
 }
 
 // request makes the HTTP request.
@@ -117,7 +118,7 @@ func (c *client) request(o *op) *rest.Request {
 	}
 	if p, ok := patches[o.Verb]; ok {
 		opts := &metav1.PatchOptions{DryRun: dryRun, FieldManager: o.Manager}
-		if o.Verb == apply {
+		if o.Verb == apply || o.Verb == applyStatus {
 			opts.Force = &o.Force
 		}
 		return o.at(rc.Patch(p.media), p.subresource).VersionedParams(opts, scheme.ParameterCodec).Body(p.body(o))
@@ -164,6 +165,15 @@ func (o *op) deletion(r *rest.Request, dryRun []string) *rest.Request {
 		opts.Preconditions.ResourceVersion = &o.Version
 	}
 	return o.at(r, "").Body(opts)
+}
+
+// statusWish is what is applied to a status.
+func (o *op) statusWish() []byte {
+	meta := map[string]any{"name": o.Place.name, "namespace": o.Place.namespace}
+	if o.Version != "" {
+		meta["resourceVersion"] = o.Version
+	}
+	return mustJSON(map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "status": map[string]any{"observedGeneration": o.Number}})
 }
 
 // wish is what is applied: the object without what a Go type fills in by itself.

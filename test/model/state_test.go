@@ -28,6 +28,8 @@ type state struct {
 	Replicas   int32 // of a Deployment, as is the next
 	Status     int64
 	Owners     map[string][]string // by field, sorted; "manager/Apply" or "manager/Update"
+	// StatusOwners are those of Status.
+	StatusOwners []string
 }
 
 // colorLabel is what objects are selected by.
@@ -47,15 +49,16 @@ func stateOf(obj api.Object) *state {
 		s.Kind, s.Fields, parent = "Deployment", o.Annotations, "f:annotations"
 		s.Replicas, s.Status = *o.Spec.Replicas, o.Status.ObservedGeneration
 	}
-	s.Owners = ownersOf(obj.GetManagedFields(), parent)
+	s.Owners = ownersOf(obj.GetManagedFields(), "", parent)
+	s.StatusOwners = ownersOf(obj.GetManagedFields(), "status", "f:status")["observedGeneration"]
 	return s.copy()
 }
 
-func ownersOf(entries []metav1.ManagedFieldsEntry, parent string) map[string][]string {
+func ownersOf(entries []metav1.ManagedFieldsEntry, subresource, parent string) map[string][]string {
 	owners := map[string][]string{}
 	for _, e := range entries {
-		if e.Subresource != "" || e.FieldsV1 == nil {
-			continue // the fields are not written through these
+		if e.Subresource != subresource || e.FieldsV1 == nil {
+			continue // the fields are not written through others
 		}
 		var set map[string]any
 		if json.Unmarshal(e.FieldsV1.GetRawBytes(), &set) != nil {
@@ -79,6 +82,7 @@ func ownersOf(entries []metav1.ManagedFieldsEntry, parent string) map[string][]s
 
 func (s *state) copy() *state {
 	c := *s
+	c.StatusOwners = slices.Clone(s.StatusOwners)
 	c.Fields, c.Finalizers, c.Owners = maps.Clone(s.Fields), slices.Clone(s.Finalizers), map[string][]string{}
 	if c.Fields == nil {
 		c.Fields = map[string]string{}
@@ -103,8 +107,8 @@ func (s *state) text() string {
 			fields = append(fields, fmt.Sprintf("%s is gone but owned by %v", field, s.Owners[field]))
 		}
 	}
-	return fmt.Sprintf("%s %v color=%s finalizers=%v deleting=%v generation=%d replicas=%d status=%d",
-		s.Kind, fields, s.Color, s.Finalizers, s.Deleting, s.Generation, s.Replicas, s.Status)
+	return fmt.Sprintf("%s %v color=%s finalizers=%v deleting=%v generation=%d replicas=%d status=%d%v",
+		s.Kind, fields, s.Color, s.Finalizers, s.Deleting, s.Generation, s.Replicas, s.Status, s.StatusOwners)
 }
 
 func (s *state) owns(field, who string) bool { return slices.Contains(s.Owners[field], who) }

@@ -178,11 +178,19 @@ type selection struct {
 	kind             kind
 	namespace        string // empty: all
 	color, colorless string // label selectors: equal to, not equal to
-	name             string
+	name, anonymous  string // field selectors: equal to, not equal to
+	within           string // field selector of the namespace
 }
 
 func (s selection) about(p place) bool {
-	return p.kind == s.kind && (s.namespace == "" || s.namespace == p.namespace) && (s.name == "" || s.name == p.name)
+	return p.kind == s.kind && (s.namespace == "" || s.namespace == p.namespace) && (s.within == "" || s.within == p.namespace) &&
+		(s.name == "" || s.name == p.name) && (s.anonymous == "" || s.anonymous != p.name)
+}
+
+// filtered: whether there is a selector.
+func (s selection) filtered() bool {
+	s.kind, s.namespace = kind{}, ""
+	return s != selection{}
 }
 
 func (s selection) matches(p place, v *version) bool {

@@ -31,6 +31,8 @@ type watching struct {
 	selection selection
 	from      int64
 	initial   bool // the state came first
+	plain     bool // nobody says where the state ends: it is that of some revision from begun on
+	begun     int64
 	options   string
 
 	mu     sync.Mutex
@@ -50,7 +52,7 @@ func (wt *watching) String() string {
 // follow watches until ctx ends, beginning anew wherever a watch ends.
 func (c *client) follow(ctx context.Context, s selection, from int64) {
 	for ctx.Err() == nil {
-		wt := &watching{selection: s, from: from, reached: from, initial: from == 0}
+		wt := &watching{selection: s, from: from, reached: from, initial: from == 0, plain: from == 0 && c.r.IntN(3) == 0}
 		gone := c.watchOnce(ctx, wt)
 		switch {
 		case gone:
@@ -67,14 +69,19 @@ func (c *client) follow(ctx context.Context, s selection, from int64) {
 func (c *client) watchOnce(ctx context.Context, wt *watching) (gone bool) {
 	opts := wt.selection.options()
 	opts.Watch, opts.AllowWatchBookmarks = true, true
-	if wt.initial {
+	switch {
+	case wt.plain && c.r.IntN(2) == 0:
+		opts.ResourceVersion, wt.options = "0", "plain"
+	case wt.plain:
+		wt.begun, wt.options = c.revision(), "plain"
+	case wt.initial:
 		opts.SendInitialEvents, opts.ResourceVersionMatch = new(bool), metav1.ResourceVersionMatchNotOlderThan
 		*opts.SendInitialEvents = true
-	} else {
+	default:
 		opts.ResourceVersion = strconv.FormatInt(wt.from, 10)
 	}
 	if c.w.short(&opts) {
-		wt.options = "for a second"
+		wt.options += " for a second"
 	}
 	req := c.rest(wt.selection.kind).Get().Resource(wt.selection.kind.Name)
 	if wt.selection.namespace != "" {
@@ -139,7 +146,7 @@ func (c *client) record(wt *watching, e watch.Event) {
 	}
 	if e.Type == watch.Bookmark {
 		if obj.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true" {
-			if !initial {
+			if !initial || wt.plain {
 				c.w.Errorf("%v: the end of the initial events is announced twice, or to who did not ask", wt)
 			}
 			wt.synced, wt.position = revision, len(wt.events)
@@ -180,21 +187,47 @@ func (h *history) expected(s selection, from, to int64) (out []event) {
 	return out
 }
 
+// initial is what a watch is told of the state that it begins with.
+func (h *history) initial(s selection, revision int64) (out []event) {
+	for _, v := range h.collection(s, revision) {
+		written, _ := strconv.ParseInt(v.Revision, 10, 64)
+		out = append(out, event{watch.Added, written, v.obj.GetNamespace() + "/" + v.obj.GetName(), v.raw})
+	}
+	return out
+}
+
+// follows: whether there is a state from which all follows that a plain watch was told; whole: and after
+// which nothing else has happened.
+func (wt *watching) follows(h *history, whole bool) bool {
+	at := []int64{wt.begun}
+	for _, c := range h.changes {
+		if c.revision > wt.begun {
+			at = append(at, c.revision)
+		}
+	}
+	last := at[len(at)-1]
+	return slices.ContainsFunc(at, func(revision int64) bool {
+		want := append(h.initial(wt.selection, revision), h.expected(wt.selection, revision, last)...)
+		return len(want) >= len(wt.events) && (!whole || len(want) == len(wt.events)) && slices.Equal(wt.events, want[:len(wt.events)])
+	})
+}
+
 // check compares a watch with the history. to is how far it must have come, at least.
 func (wt *watching) check(w *world, h *history) {
 	wt.mu.Lock()
 	defer wt.mu.Unlock()
 	from, told := wt.from, wt.events
-	if wt.initial {
+	switch {
+	case wt.plain:
+		if !wt.follows(h, false) {
+			w.Errorf("%v was told what follows from no state:\n%v", wt, told)
+		}
+		return
+	case wt.initial:
 		if wt.synced == 0 {
 			return // it ended on its way through the state
 		}
-		var want []event
-		for _, v := range h.collection(wt.selection, wt.synced) {
-			revision, _ := strconv.ParseInt(v.Revision, 10, 64)
-			want = append(want, event{watch.Added, revision, v.obj.GetNamespace() + "/" + v.obj.GetName(), v.raw})
-		}
-		compare(w, wt.String()+", initial state", told[:wt.position], want)
+		compare(w, wt.String()+", initial state", told[:wt.position], h.initial(wt.selection, wt.synced))
 		from, told = wt.synced, told[wt.position:]
 	}
 	compare(w, wt.String(), told, h.expected(wt.selection, from, wt.reached))
@@ -221,9 +254,13 @@ func compare(w *world, what string, got, want []event) {
 
 // caughtUp waits until a watch that still runs has been told all that it must.
 func (wt *watching) caughtUp(h *history, last int64) bool {
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		wt.mu.Lock()
 		begun := !wt.initial || wt.synced > 0
+		if wt.plain && wt.follows(h, true) {
+			wt.mu.Unlock()
+			return true
+		}
 		ended, from := wt.ended, wt.reached
 		wt.mu.Unlock()
 		if ended || begun && len(h.expected(wt.selection, from, last)) == 0 {
