@@ -167,3 +167,53 @@ func TestFairUnderFlood(t *testing.T) {
 		}
 	}
 }
+
+// bell holds pods back and counts how often it is asked about them.
+type bell struct {
+	absent
+	asked  *int
+	report func(framework.Event)
+}
+
+func (b *bell) PreEnqueue(*framework.PodInfo) *framework.Status {
+	*b.asked++
+	return framework.Refuse("not yet")
+}
+func (b *bell) Events(report func(framework.Event))            { b.report = report }
+func (b *bell) Helps(*framework.PodInfo, framework.Event) bool { *b.asked++; return true }
+
+// TestGatedAreLeftAlone: pods that are held back cost nothing while others come and go, however many
+// they are; only who holds them back can say that it is worth looking.
+func TestGatedAreLeftAlone(t *testing.T) {
+	asked := 0
+	b := &bell{absent: "Bell", asked: &asked}
+	profiles := []framework.Profile{{}, {}}
+	between := func(tr client.Transport) client.Transport {
+		profiles[0], profiles[1] = DefaultProfile(Parts{Transport: tr}), DefaultProfile(Parts{Transport: tr})
+		profiles[1].SchedulerName = "other"
+		profiles[1].Plugins = append(profiles[1].Plugins, framework.Enabled{Plugin: b})
+		return tr
+	}
+	inWorldWith(t, between, Config{Profiles: profiles}, func(w *world) {
+		w.node(sample.Node("n1"))
+		for i := range 20 {
+			w.pod(sample.With(sample.Pod(fmt.Sprint("held-", i)), func(p *corev1.Pod) { p.Spec.SchedulerName = "other" }))
+		}
+		w.expectOn("held-0", "")
+		before := asked
+		for i := range 5 {
+			w.pod(sample.Pod(fmt.Sprint("p-", i)))
+			w.expectOn(fmt.Sprint("p-", i), "n1")
+			w.delete(fmt.Sprint("p-", i))
+		}
+		w.get("held-0")
+		if asked != before {
+			t.Errorf("asked %d times while others came and went", asked-before)
+		}
+		b.report(framework.Event{Kind: "Bell"})
+		w.get("held-0")
+		if got := asked - before; got < 20 {
+			t.Errorf("asked %d times when it rang", got)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -180,6 +181,53 @@ func TestNominationSurvivesRestarts(t *testing.T) {
 		w.pod(classed(sample.Pod("q", "cpu", "800m"), "low"))
 		w.expectOn("q", "")
 		w.patch(types.MergePatchType, w.get("p"), `{"spec":{"schedulingGates":null}}`)
+		w.expectOn("p", "n1")
+	})
+}
+
+// halting holds deletions back until it is let go.
+type halting struct {
+	client.Transport
+	held chan struct{}
+}
+
+func (h *halting) Delete(ctx context.Context, req client.Request, opts metav1.DeleteOptions) error {
+	select {
+	case <-h.held:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return h.Transport.Delete(ctx, req, opts)
+}
+
+// TestPreemptionIsAsynchronous: while victims are being evicted, however long the API takes, others
+// are scheduled, and the preemptor is not tried in vain.
+func TestPreemptionIsAsynchronous(t *testing.T) {
+	h := &halting{}
+	between := func(tr client.Transport) client.Transport {
+		h.Transport, h.held = tr, make(chan struct{}) // in the bubble
+		return h
+	}
+	inWorldWith(t, between, Config{}, func(w *world) {
+		w.classes()
+		w.node(sample.Node("n1", "cpu", "1"))
+		w.pod(classed(sample.Pod("victim", "cpu", "800m"), "low"))
+		w.expectOn("victim", "n1")
+		w.pod(classed(sample.Pod("p", "cpu", "800m"), "high"))
+		time.Sleep(time.Minute)
+		w.expectOn("p", "")
+		if n := w.attempts("p"); n != 1 {
+			t.Errorf("%d attempts while room is being made", n)
+		}
+		w.node(sample.Node("n2", "cpu", "200m"))
+		w.pod(classed(sample.Pod("other", "cpu", "100m"), "low"))
+		w.expectOn("other", "n2")
+		close(h.held)
+		if !w.going("victim") {
+			t.Error("the victim stays")
+		}
+		w.delete("victim")
+		time.Sleep(10 * time.Second)
 		w.expectOn("p", "n1")
 	})
 }
