@@ -73,7 +73,7 @@ func (c *Controller) nameTaken(ctx context.Context, set *appsv1.DaemonSet, one C
 	case metav1.IsControlledBy(p, set) && targetOf(p) == one.Node:
 		return fmt.Errorf("creating pod %q: %w", one.Name, children.ErrStale)
 	}
-	c.foreign.See(sequenceOf(set.Name, set.UID, one.Node), ownerOf(set.UID, one.Node), one.Name, false)
+	c.seen.See(sequenceOf(set.Name, set.UID, one.Node), ownerOf(set.UID, one.Node), one.Name, false)
 	return fmt.Errorf("creating pod %q: the name belongs to another pod", one.Name)
 }
 
@@ -139,16 +139,12 @@ func sequenceOf(set string, uid types.UID, node string) names.Sequence {
 
 func ownerOf(uid types.UID, node string) types.UID { return uid + "/" + types.UID(node) }
 
-// nextName gives the name after the last one that a pod of the set has on a node. It follows from what is there and
-// from nothing that is remembered: two leaders that see the same ask for the same name, and one of them loses.
-func (c *Controller) nextName(set *appsv1.DaemonSet) func(node string, pods []*corev1.Pod) string {
-	return func(node string, pods []*corev1.Pod) string {
-		seq, next := sequenceOf(set.Name, set.UID, node), uint64(0)
-		for _, p := range pods {
-			if n, ok := seq.Ordinal(p.Name); ok {
-				next = max(next, n+1)
-			}
-		}
-		return c.foreign.Snapshot(seq, ownerOf(set.UID, node)).From(next)
+// nextName remembers which names were in use at this moment, and returns what gives the next one
+// for a node.
+func (c *Controller) nextName(set *appsv1.DaemonSet, nodes []*corev1.Node) func(node string) string {
+	unused := make(map[string]names.Unused, len(nodes))
+	for _, n := range nodes {
+		unused[n.Name] = c.seen.Snapshot(sequenceOf(set.Name, set.UID, n.Name), ownerOf(set.UID, n.Name))
 	}
+	return func(node string) string { return unused[node].Next(1)[0] }
 }

@@ -49,7 +49,7 @@ type Controller struct {
 	podClaimer      ownership.Claimer[*appsv1.DaemonSet, *corev1.Pod]
 	revisionClaimer ownership.Claimer[*appsv1.DaemonSet, *appsv1.ControllerRevision]
 	expect          *reconcile.Expectations
-	foreign         names.Register     // names that others' pods have, by set and node
+	seen            names.Register     // by set and node
 	failures        *children.Failures // by set and node
 	loop            *reconcile.Loop
 }
@@ -121,7 +121,8 @@ func (c *Controller) Reconcile(ctx context.Context, key reconcile.Key) (reconcil
 // observe reads the view, and claims pods and revisions.
 func (c *Controller) observe(ctx context.Context, set *appsv1.DaemonSet) (observed, error) {
 	o := observed{Set: set, Nodes: c.nodes.List("", nil), Now: c.cfg.Clock.Now(), Wait: c.failures.Wait}
-	o.Name = c.nextName(set)
+	// Before the pods are read, or what comes between is counted as read:
+	o.Name = c.nextName(set, o.Nodes)
 	var err error
 	if o.Pods, err = c.podClaimer.Claim(ctx, set, set.Spec.Selector, ownership.Candidates(c.pods, set)); err != nil {
 		return o, err
@@ -149,6 +150,7 @@ func (c *Controller) confirm(ctx context.Context, o observed, plan Plan) (observ
 		if o.Nodes, _, err = c.node.List(ctx, "", metav1.ListOptions{}); err != nil {
 			return o, fmt.Errorf("confirming which nodes there are: %w", err)
 		}
+		o.Name = c.nextName(live, o.Nodes)
 	}
 	all, _, err := c.pod.List(ctx, live.Namespace, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(live.Spec.Selector)})
 	if err != nil {

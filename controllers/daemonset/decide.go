@@ -28,8 +28,8 @@ type observed struct {
 	Now       time.Time
 	// Wait tells how long a node must be left alone because the set's pods fail there.
 	Wait func(set types.UID, node string, now time.Time) time.Duration
-	// Name returns the name of the next pod for a node that has these.
-	Name func(node string, pods []*corev1.Pod) string
+	// Name returns the name of the next pod for a node.
+	Name func(node string) string
 }
 
 // Creation is a pod that is to come.
@@ -183,7 +183,7 @@ func (s *step) remove(p *corev1.Pod, why string) {
 func (s *step) create(node string) {
 	if !s.comes[node] {
 		s.comes[node] = true
-		s.plan.Create = append(s.plan.Create, Creation{node, s.Name(node, s.on[node])})
+		s.plan.Create = append(s.plan.Create, Creation{node, s.Name(node)})
 	}
 }
 

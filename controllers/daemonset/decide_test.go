@@ -72,7 +72,7 @@ func revisions(set *appsv1.DaemonSet, n int) []*appsv1.ControllerRevision {
 func scene(set *appsv1.DaemonSet, text string) observed {
 	all := revisions(set, 2)
 	o := observed{
-		Set: set, Revisions: all, Now: now, Name: func(node string, _ []*corev1.Pod) string { return "agent-" + node },
+		Set: set, Revisions: all, Now: now, Name: func(node string) string { return "agent-" + node },
 		Wait: func(_ types.UID, node string, _ time.Time) time.Duration {
 			if node == "bad" {
 				return 5 * time.Second

@@ -21,7 +21,7 @@ func (c *Controller) forget(old, set *appsv1.DaemonSet) {
 	}
 	c.expect.Forget(reconcile.Key{Namespace: old.Namespace, Name: old.Name})
 	c.failures.Forget(old.UID)
-	c.foreign.ForgetAll(func(owner types.UID) bool { return strings.HasPrefix(string(owner), string(old.UID)+"/") })
+	c.seen.ForgetAll(func(owner types.UID) bool { return strings.HasPrefix(string(owner), string(old.UID)+"/") })
 }
 
 // concern maps a pod's change to the sets that it concerns, and settles expectations.
@@ -30,6 +30,10 @@ func (c *Controller) concern() ownership.Concern[*corev1.Pod] {
 		Kind: kind, Expect: c.expect,
 		Adopters: func(p *corev1.Pod) []reconcile.Key {
 			return ownership.Adopters(c.sets.List(p.Namespace, nil), func(set *appsv1.DaemonSet) *metav1.LabelSelector { return set.Spec.Selector }, p)
+		},
+		See: func(p *corev1.Pod, ref metav1.OwnerReference) {
+			node := targetOf(p)
+			c.seen.See(sequenceOf(ref.Name, ref.UID, node), ownerOf(ref.UID, node), p.Name, !c.pods.Synced())
 		},
 	}
 }
@@ -41,7 +45,7 @@ func (c *Controller) keysOfNode(old, n *corev1.Node) []reconcile.Key {
 	}
 	if n == nil {
 		c.failures.Leave(old.Name)
-		c.foreign.ForgetAll(func(owner types.UID) bool { return strings.HasSuffix(string(owner), "/"+old.Name) })
+		c.seen.ForgetAll(func(owner types.UID) bool { return strings.HasSuffix(string(owner), "/"+old.Name) })
 	}
 	var keys []reconcile.Key
 	for _, set := range c.sets.List("", nil) {

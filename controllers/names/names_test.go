@@ -89,19 +89,6 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-func TestFrom(t *testing.T) {
-	var r Register
-	s := For("web-", "a")
-	for _, n := range []uint64{0, 3, 4} {
-		r.See(s, "a", s.Name(n), false)
-	}
-	for from, want := range map[uint64]uint64{0: 1, 2: 2, 3: 5, 9: 9} {
-		if got := r.Snapshot(s, "a").From(from); got != s.Name(want) {
-			t.Errorf("from %d: %s, want %s", from, got, s.Name(want))
-		}
-	}
-}
-
 func TestFree(t *testing.T) {
 	got := Free([]string{"a", "b", "c", "d"}, 2, []*metav1.ObjectMeta{{Name: "b"}, {Name: "z"}})
 	if len(got) != 2 || got[0] != "a" || got[1] != "c" {

@@ -72,13 +72,6 @@ func (u Unused) Next(count int) []string {
 	return out
 }
 
-// From returns the name of the first ordinal from n on that had never been seen in use.
-func (u Unused) From(n uint64) string {
-	for n = max(n, u.floor); u.above[n%space]; n++ {
-	}
-	return u.seq.Name(n)
-}
-
 func (r *Register) of(owner types.UID) *used {
 	if r.owners == nil {
 		r.owners = map[types.UID]*used{}
