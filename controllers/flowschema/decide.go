@@ -48,7 +48,9 @@ func decide(have *flowcontrolv1.FlowSchema, exists bool, now time.Time) Plan {
 }
 
 func indexOf(conditions []flowcontrolv1.FlowSchemaCondition) int {
-	return slices.IndexFunc(conditions, func(c flowcontrolv1.FlowSchemaCondition) bool { return c.Type == flowcontrolv1.FlowSchemaConditionDangling })
+	return slices.IndexFunc(conditions, func(c flowcontrolv1.FlowSchemaCondition) bool {
+		return c.Type == flowcontrolv1.FlowSchemaConditionDangling
+	})
 }
 
 // conditions are a schema's, with the planned one among them.

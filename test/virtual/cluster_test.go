@@ -47,8 +47,8 @@ type cluster struct {
 	chance    *chance
 	began     time.Time
 	nodes     map[string]*machine
-	cache     string // kubectl's own, of discovery
-	manifest  string // the file that kubectl applies
+	cache     string   // kubectl's own, of discovery
+	manifest  string   // the file that kubectl applies
 	gauges    sync.Map // what somebody measures outside of the cluster, by name
 }
 
