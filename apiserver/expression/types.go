@@ -114,7 +114,7 @@ func (s structs) FindStructFieldType(name, field string) (*types.FieldType, bool
 // FindIdent implements types.Provider.
 func (s structs) FindIdent(name string) (ref.Val, bool) {
 	if _, ok := s.fields[name]; ok || free(name) {
-		return types.NewObjectTypeValue(name), true
+		return types.NewObjectType(name), true
 	}
 	return s.Registry.FindIdent(name)
 }
