@@ -52,7 +52,7 @@ fuzz: ## every fuzz target for FUZZTIME (5s) each; `make test` runs their seeds
 	  done; done
 
 race: deps images ## every test under the race detector, one package at a time (as root; takes long)
-	@mkdir -p $(BIN)/race && ln -sfn ../images $(BIN)/race/images
+	@mkdir -p $(BIN)/race && ln -sfn ../images ../demo $(BIN)/race/
 	@for program in miniorch-master miniorch-node miniorchctl; do \
 	  echo "building $(BIN)/race/$$program" && CGO_ENABLED=1 $(GO) build -race -o $(BIN)/race/$$program ./cmd/$$program || exit 1; done
 	CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 60m $$($(GO) list ./... | grep -v /test/e2e)
